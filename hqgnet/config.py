@@ -1,0 +1,179 @@
+"""The experiment: one YAML file that says what a federation trains, and how.
+
+Defaults are the paper's (Section IV, "Implementation details"): Adam (0.5, 0.99), learning rate 1e-4, batches of
+four, lambda 10 / 1 / 5, random flips; size 384 where the paper is silent. A demo that must end in minutes says so in
+its own YAML. Reading a file checks every key and reports all mistakes at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hqgnet.presets import PRESETS, NetworkNumbers, PresetName
+from hqgnet.yaml_files import load_yaml_model, validate_mapping
+
+Modality = Literal["fundus", "ccm", "colonoscopy"]
+PhaseName = Literal["pretrain", "enhance", "cooperate"]
+SubBand = Literal["horizontal", "vertical", "diagonal"]
+PHASES: tuple[PhaseName, ...] = ("pretrain", "enhance", "cooperate")
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LossWeights(_Frozen):
+    """The paper's trade-off parameters."""
+
+    feature_consistency: float = Field(10.0, ge=0, description="lambda_1 of Eq. 9, weighs L_FC")
+    adversarial: float = Field(1.0, ge=0, description="lambda_2 of Eq. 11, weighs L_GAN")
+    enhancement: float = Field(5.0, ge=0, description="lambda_3 of Eq. 15, weighs L_e beside the downstream loss")
+
+
+class TrainingConfig(_Frozen):
+    """What a training step does; the same at every site."""
+
+    batch_size: int = Field(4, ge=1, le=256, description="images a step")
+    learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's step size")
+    betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's momentum terms")
+    cue_extractor: Literal["finetune", "frozen"] = Field(
+        "finetune", description="after pretraining: train the whole cue extractor, or only its last layer"
+    )
+    adversarial: Literal["bce", "lsgan"] = Field("bce", description="form of the GAN loss (Eq. 10)")
+    sub_bands: Annotated[tuple[SubBand, ...], Field(min_length=1)] = Field(
+        ("horizontal", "vertical", "diagonal"), description="Haar sub-bands in L_Haar (Table V g)"
+    )
+    segmentation_loss: Literal["mse_dice", "bce_dice"] = Field("mse_dice", description="the segmentor's loss")
+    weights: LossWeights = Field(default_factory=LossWeights, description="lambda_1, lambda_2, lambda_3")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 runs the networks under autocast; losses and weights stay float32"
+    )
+    weight_average: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of the averaged generator that a site sends; 0 sends the last weights"
+    )
+
+
+class PhaseConfig(_Frozen):
+    """Length of one phase."""
+
+    rounds: int = Field(ge=0, le=100_000, description="communication rounds; 0 leaves the phase out")
+    steps: int = Field(ge=1, le=1_000_000, description="local training steps a round at each site")
+    learning_rate: float | None = Field(None, gt=0, le=1, description="overrides training.learning_rate")
+
+
+class PhasesConfig(_Frozen):
+    """The three phases, run in this order."""
+
+    pretrain: PhaseConfig = Field(description="cue extractor as an autoencoder (MSE + SSIM)")
+    enhance: PhaseConfig = Field(description="HQG-Net: guided adversarial enhancement (Eq. 11)")
+    cooperate: PhaseConfig = Field(description="HQG-Net+: jointly with the downstream network (Eq. 15)")
+
+
+class FederationConfig(_Frozen):
+    """How the sites' updates become one model."""
+
+    strategy: Literal["fedavg"] = Field("fedavg", description="aggregation rule (arXiv 1602.05629)")
+    weighting: Literal["lq_images", "all_images", "equal"] = Field(
+        "lq_images", description="what a site's update weighs"
+    )
+    share_discriminator: bool = Field(False, description="average the discriminator too; else it never leaves a site")
+    share_normalization: bool = Field(
+        True, description="average batch normalisation too; else it stays local (FedBN, arXiv 2102.07623)"
+    )
+    unlabelled_sites: Literal["enhancement", "skip"] = Field(
+        "enhancement",
+        description="sites without masks in the cooperate phase: train with the enhancement loss alone, or sit out",
+    )
+    minimum_sites: int = Field(2, ge=1, description="wait for so many sites, and so many valid replies a round")
+    wait_for_sites_s: float = Field(600.0, gt=0, description="how long to wait for them before giving up")
+    round_deadline_s: float = Field(3600.0, gt=0, description="replies later than this are left out of the round")
+    server_average: float = Field(
+        0.0, ge=0, lt=1, description="decay a round of the averaged model that is evaluated and published; 0: the last"
+    )
+
+
+class EvaluationConfig(_Frozen):
+    """When sites judge the global model, and how the best one is chosen."""
+
+    every: int = Field(5, ge=1, description="rounds between evaluations on the validation split; a phase's end always")
+    best_by: Literal["psnr", "ssim", "dice", "average_gradient", "entropy", "snr_3", "none"] = Field(
+        "psnr", description="validation metric whose mean over sites chooses the best model; none: the last round"
+    )
+    pictures: int = Field(4, ge=0, le=100, description="before/after pictures kept in each site's own folder")
+
+
+class Experiment(_Frozen):
+    """Everything that all sites and the server agree on before the first round."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="names the run directory")
+    seed: int = Field(0, ge=0, lt=2**31, description="of weights, batches and flips")
+    modality: Modality = Field(description="what the images are")
+    channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour images")
+    image_size: int = Field(384, ge=16, le=4096, description="pixels of the longer side in training and evaluation")
+    preset: PresetName = Field("standard", description="size of the networks")
+    output: Literal["direct", "residual"] | None = Field(None, description="overrides the preset's output mode")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description="what a step does")
+    phases: PhasesConfig = Field(description="how long each phase is")
+    federation: FederationConfig = Field(default_factory=FederationConfig, description="how updates are combined")
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="how the model is judged")
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Experiment:
+        if not any(self.phase(name).rounds for name in PHASES):
+            raise ValueError("all phases have 0 rounds: give at least one phase a round")
+        return self
+
+    @property
+    def numbers(self) -> NetworkNumbers:
+        """Network numbers of the preset, with this experiment's output mode."""
+        numbers = PRESETS[self.preset]
+        return numbers if self.output is None else numbers.model_copy(update={"output": self.output})
+
+    def phase(self, name: PhaseName) -> PhaseConfig:
+        """Return the length of phase ``name``."""
+        result: PhaseConfig = getattr(self.phases, name)
+        return result
+
+    def learning_rate(self, name: PhaseName) -> float:
+        """Return Adam's step size in phase ``name``."""
+        return self.phase(name).learning_rate or self.training.learning_rate
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal experiments give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file.
+
+    Raises:
+        ConfigurationError: Naming every mistake with file, key, value and remedy.
+    """
+    return load_yaml_model(path, Experiment)
+
+
+def experiment_from_json(text: str, where: str) -> Experiment:
+    """Read an experiment that came as JSON, in a model file or from the server.
+
+    Args:
+        text: What :meth:`Experiment.to_json` gave.
+        where: Said in errors (``"the server's request"``).
+
+    Raises:
+        ConfigurationError: If it is not a valid experiment.
+    """
+    try:
+        mapping = json.loads(text)
+    except ValueError:
+        mapping = None
+    return validate_mapping(mapping, Experiment, where)
