@@ -54,9 +54,6 @@ class TrainingConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 runs the networks under autocast; losses and weights stay float32"
     )
-    weight_average: float = Field(
-        0.0, ge=0, lt=1, description="decay a step of the averaged generator that a site sends; 0 sends the last weights"
-    )
 
 
 class PhaseConfig(_Frozen):

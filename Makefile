@@ -1,0 +1,39 @@
+# make demo: three synthetic hospitals train HQG-Net+ together; make test: all default tests.
+# Both make .venv and install on first use. PYTHON=python3.12 chooses another interpreter;
+# PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" fetches the small CPU build of torch.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= runs
+DEMO := site_configs/demo
+DEMO_SITES := $(DEMO)/sites
+
+.PHONY: demo test lint docs install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[test]'
+	touch $@
+
+demo: install
+	test -d $(DEMO_SITES) || $(BIN)/hqgnet sites make --modality fundus --sites 3 --seed 1 --size 96 --out $(DEMO_SITES)
+	$(BIN)/hqgnet-server simulate $(DEMO)/experiment.yaml --sites '$(DEMO_SITES)/*/site.yaml' --runs $(RUNS) --overwrite
+	$(BIN)/hqgnet enhance --model $(RUNS)/demo/models/best.safetensors \
+		--input $(DEMO_SITES)/site-1/images/lq --output $(RUNS)/demo/enhanced
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m hqgnet.config_reference > docs/configuration.md
+
+clean:
+	rm -rf $(VENV) runs $(DEMO_SITES)

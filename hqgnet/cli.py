@@ -1,0 +1,106 @@
+"""``hqgnet``: make sites, inspect networks, train in one place, enhance images, evaluate a model.
+
+Only the standard library is imported here; each command loads what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hqgnet import __version__
+from hqgnet.commands import run_guarded
+
+_MODALITIES = ("fundus", "ccm", "colonoscopy")
+_PRESETS = ("paper", "standard", "small", "tiny")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``hqgnet``."""
+    parser = argparse.ArgumentParser(prog="hqgnet", description=__doc__.splitlines()[0].split(": ", 1)[1])
+    parser.add_argument("--version", action="version", version=f"hqgnet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    sites = commands.add_parser("sites", help="synthetic sites").add_subparsers(dest="action", required=True)
+    make = sites.add_parser("make", help="write synthetic sites, each a folder with its YAML")
+    make.add_argument("--modality", choices=_MODALITIES, required=True)
+    make.add_argument("--sites", type=_positive, default=3, metavar="N", help="how many (default 3)")
+    make.add_argument("--seed", type=int, default=0, metavar="S")
+    make.add_argument("--size", type=_positive, default=128, help="pixels a side (default 128)")
+    make.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    inspect = commands.add_parser("inspect", help="parameters and GMACs of a preset")
+    inspect.add_argument("--preset", choices=_PRESETS, default="standard")
+    inspect.add_argument("--size", type=_positive, default=384, help="pixels a side (default 384)")
+    inspect.add_argument("--channels", type=int, choices=(1, 3), default=3)
+    inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    train = commands.add_parser("train", help="train without a federation: one site, or several pooled")
+    train.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
+    train.add_argument("--site", type=Path, action="append", required=True, metavar="SITE.yaml", dest="sites")
+    train.add_argument("--output", type=Path, required=True, metavar="MODEL.safetensors")
+    train.add_argument("--seed", type=int, default=None, help="instead of the experiment's")
+
+    enhance = commands.add_parser("enhance", help="enhance an image or a folder of images")
+    enhance.add_argument("--model", type=Path, required=True, metavar="FILE")
+    enhance.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR")
+    enhance.add_argument("--output", type=Path, required=True, metavar="DIR")
+    enhance.add_argument("--guide", type=Path, metavar="IMAGE", help="HQ image to be guided by, instead of the stored cue")
+    enhance.add_argument(
+        "--at",
+        choices=("trained", "native"),
+        default="trained",
+        help="run the network at the size it was trained at and carry the change over to the full image (default), "
+        "or on the full image itself",
+    )
+    enhance.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+
+    evaluate = commands.add_parser("evaluate", help="judge a model on a site's test split")
+    evaluate.add_argument("--model", type=Path, required=True, metavar="FILE")
+    evaluate.add_argument("--site", type=Path, required=True, metavar="SITE.yaml")
+    evaluate.add_argument("--split", choices=("test", "validation"), default="test")
+    evaluate.add_argument("--guidance", choices=("site", "stored"), default="site",
+                          help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue")
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the row here too")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return run_guarded(lambda: _dispatch(build_parser().parse_args(argv)))
+
+
+def _dispatch(arguments: argparse.Namespace) -> None:
+    if arguments.command == "sites":
+        from hqgnet.commands.sites import make
+
+        make(arguments)
+    elif arguments.command == "inspect":
+        from hqgnet.commands.inspect import inspect
+
+        inspect(arguments)
+    elif arguments.command == "train":
+        from hqgnet.commands.train import train
+
+        train(arguments)
+    elif arguments.command == "enhance":
+        from hqgnet.commands.enhance import enhance
+
+        enhance(arguments)
+    else:
+        from hqgnet.commands.evaluate import evaluate
+
+        evaluate(arguments)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""``hqgnet evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_data import SiteData
+from hqgnet.device import choose_device
+from hqgnet.errors import ConfigurationError, ModelFileError, Problem
+from hqgnet.evaluation import evaluate_site
+from hqgnet.files import write_atomically
+from hqgnet.guidance import site_guidance
+from hqgnet.model_file import load_model
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Print, and by option write, the row of one site."""
+    config = load_site_config(arguments.site)
+    device = choose_device(config.device)
+    model = load_model(arguments.model, device)
+    experiment = model.experiment
+    if (config.modality, config.channels) != (experiment.modality, experiment.channels):
+        what = f"the site has {config.modality} images of {config.channels} channels"
+        remedy = f"The model is for {experiment.modality} images of {experiment.channels} channels; give another"
+        raise ConfigurationError(Problem(str(arguments.site), what, remedy))
+    data = SiteData.open(config)
+    if arguments.guidance == "site":
+        guidance = site_guidance(model.networks.cue_extractor, data, experiment.image_size, device)
+    elif model.guidance is not None:
+        guidance = model.guidance
+    else:
+        remedy = "Leave --guidance stored out: the site's own HQ image serves"
+        raise ModelFileError(Problem(str(arguments.model), "holds no guidance", remedy))
+    with_task = bool(model.details.get("task_trained", True))
+    scores = evaluate_site(
+        model.networks, data, guidance, experiment.image_size, arguments.split, with_task=with_task
+    )
+    text = json.dumps({"site": config.name, "split": arguments.split, **scores.row()}, indent=2) + "\n"
+    if arguments.json:
+        write_atomically(arguments.json, text.encode())
+    print(text, end="")

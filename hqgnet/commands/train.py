@@ -1,0 +1,37 @@
+"""``hqgnet train``."""
+
+from __future__ import annotations
+
+import argparse
+
+from hqgnet.config import PhaseName, load_experiment
+from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_data import SiteData
+from hqgnet.device import choose_device
+from hqgnet.errors import ConfigurationError, Problem
+from hqgnet.guidance import mean_guidance
+from hqgnet.model_file import save_model
+from hqgnet.training.central import train_centrally
+from hqgnet.training.local import LocalResult
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train on one site or on several pooled, and write the model."""
+    experiment = load_experiment(arguments.experiment)
+    if arguments.seed is not None:
+        experiment = experiment.model_copy(update={"seed": arguments.seed})
+    if arguments.output.suffix != ".safetensors":
+        remedy = "End the file name in .safetensors"
+        raise ConfigurationError(Problem("--output", f"{arguments.output} is not a safetensors file", remedy))
+    configs = [load_site_config(path) for path in arguments.sites]
+    device = choose_device(configs[0].device)
+    data = [SiteData.open(config) for config in configs]
+
+    def report(phase: PhaseName, number: int, result: LocalResult) -> None:
+        losses = "  ".join(f"{name} {value:.4f}" for name, value in result.losses.items())
+        print(f"{phase:9s} {number}/{experiment.phase(phase).rounds}  {losses}  {result.seconds:.1f} s", flush=True)
+
+    trainer = train_centrally(experiment, data, device, report)
+    guidance, _ = mean_guidance(trainer.networks.cue_extractor, data, experiment.image_size, device)
+    save_model(arguments.output, trainer.networks, experiment, guidance=guidance, details={"trained": "centrally"})
+    print(arguments.output)

@@ -1,0 +1,122 @@
+"""A trained model as one file: safetensors, with all that is needed to use it in its metadata.
+
+The file holds the cue extractor, the generator, the downstream network and one guidance vector, so that images can
+be enhanced without any HQ image at hand. Nothing in it is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from hqgnet import __version__
+from hqgnet.config import Experiment, experiment_from_json
+from hqgnet.errors import ConfigurationError, ModelFileError, Problem
+from hqgnet.files import write_atomically
+from hqgnet.networks import Networks, build_networks
+
+FORMAT_VERSION = 1
+_SAVED_GROUPS = ("cue_extractor.", "generator.", "task.")
+_GUIDANCE = "guidance"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as read from its file, ready for use (in evaluation mode).
+
+    Attributes:
+        networks: Discriminator and autoencoder decoder are present but untrained.
+        experiment: What it was trained for.
+        guidance: Stored guidance vector v_z, ``(1, 64)``; None if no site gave one.
+        details: What the writer noted: phase, round, metrics.
+    """
+
+    networks: Networks
+    experiment: Experiment
+    guidance: Tensor | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    path: Path,
+    networks: Networks,
+    experiment: Experiment,
+    *,
+    guidance: Tensor | None,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Write a model file atomically.
+
+    Args:
+        path: Ends in ``.safetensors``.
+        networks: Saved without discriminator and autoencoder decoder.
+        experiment: Goes into the file.
+        guidance: v_z, ``(64,)`` or ``(1, 64)``, used where the user gives no guide.
+        details: JSON-able notes, for example phase and round.
+    """
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in networks.state_dict().items()
+        if name.startswith(_SAVED_GROUPS)
+    }
+    if guidance is not None:
+        tensors[_GUIDANCE] = guidance.detach().cpu().float().reshape(1, -1).contiguous()
+    header = {"format": FORMAT_VERSION, "software": __version__, "details": details or {}}
+    metadata = {"hqgnet": json.dumps(header, sort_keys=True), "experiment": experiment.to_json()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+    """Read a model file.
+
+    Raises:
+        ModelFileError: If the file is missing, cut short, not one of ours, or does not fit its own configuration.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    except (OSError, SafetensorError) as error:
+        raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
+    experiment, details = _read_header(path, metadata)
+    guidance = tensors.pop(_GUIDANCE, None)
+    networks = build_networks(experiment.numbers, experiment.channels, seed=0)
+    expected = {name: value for name, value in networks.state_dict().items() if name.startswith(_SAVED_GROUPS)}
+    misfits = sorted(
+        name
+        for name in expected.keys() | tensors.keys()
+        if name not in tensors or name not in expected or tensors[name].shape != expected[name].shape
+    )
+    if misfits or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        what = f"{len(misfits)} parameters do not fit, first {misfits[0]}" if misfits else "it holds NaN or infinity"
+        raise _unusable(path, what, "It was written by another version or damaged; take it from the run again")
+    if guidance is not None and guidance.shape != (1, experiment.numbers.guidance_dim):
+        raise _unusable(path, "its guidance vector has another size", "Take it from the run again")
+    networks.load_state_dict(tensors, strict=False)
+    return Model(
+        networks.to(device).eval(), experiment, None if guidance is None else guidance.to(device), details
+    )
+
+
+def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict[str, Any]]:
+    try:
+        header = json.loads(metadata["hqgnet"])
+        version, details = header["format"], dict(header["details"])
+        experiment = experiment_from_json(metadata["experiment"], str(path))
+    except (KeyError, ValueError, TypeError, ConfigurationError) as error:
+        raise _unusable(path, "is not an HQG-Net model", "Give a file from a run's models folder") from error
+    if version != FORMAT_VERSION:
+        raise _unusable(path, f"has format {version}, not {FORMAT_VERSION}", "Install the version that wrote it")
+    return experiment, details
+
+
+def _unusable(path: Path, what: str, remedy: str) -> ModelFileError:
+    return ModelFileError(Problem(str(path), what, remedy))

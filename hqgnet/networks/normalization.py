@@ -1,0 +1,109 @@
+"""The paper's guided normalisation (AdaLIN, VIN), and control over batch normalisation's running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+LEAKY_SLOPE = 0.2
+EPSILON = 1e-5
+
+
+class AdaLIN(nn.Module):
+    """Adaptive layer-instance normalisation (Eq. 5, 6): rho AdaIN + (1 - rho) AdaLN.
+
+    Scale 1 + gamma(v_c) and shift beta(v_c) come from one linear layer that both share, so the operator is linear in
+    its input once the statistics are known. The layer's statistics follow from the channels' (all channels have
+    the same number of pixels), hence one pass over the features gives both and another applies x * a + b.
+
+    rho starts at 0.5 and acts clamped to [0, 1]. A plain clamp would leave it without gradient once an optimiser
+    step has carried it outside, so the gradient passes straight through the clamp, except where it points further
+    out: rho can neither be stuck at the border nor drift away behind it.
+
+    Args:
+        features: Channels C of the feature map.
+        condition_dim: Length D of the vector v_c.
+    """
+
+    def __init__(self, features: int, condition_dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(condition_dim, 2 * features)
+        # Small weights: the decoder starts as one that merely normalises, and learns how far guidance should reach.
+        nn.init.normal_(self.fc.weight, std=0.01)
+        nn.init.zeros_(self.fc.bias)
+        self.rho = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Normalise ``features`` (B, C, H, W) under ``condition`` (B, D)."""
+        gamma, beta = self.fc(condition).float().chunk(2, dim=1)
+        # In float32 even where the features are bfloat16: a mean is subtracted from values that lie near it.
+        variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
+        layer_mean = mean.mean(dim=1, keepdim=True)
+        layer_variance = variance.mean(dim=1, keepdim=True) + mean.var(dim=1, keepdim=True, correction=0)
+        rho = self._clamped_rho()
+        instance_weight = rho * torch.rsqrt(variance + EPSILON)
+        layer_weight = (1.0 - rho) * torch.rsqrt(layer_variance + EPSILON)
+        scale = 1.0 + gamma
+        factor = scale * (instance_weight + layer_weight)
+        offset = beta - scale * (instance_weight * mean + layer_weight * layer_mean)
+        factor, offset = (values.to(features.dtype)[:, :, None, None] for values in (factor, offset))
+        return torch.addcmul(offset, features, factor)
+
+    def _clamped_rho(self) -> Tensor:
+        value = self.rho.detach()
+        rho = self.rho + (value.clamp(0.0, 1.0) - value)
+        if rho.requires_grad:
+
+            def drop_outward(gradient: Tensor) -> Tensor:
+                outward = ((value <= 0.0) & (gradient > 0.0)) | ((value >= 1.0) & (gradient < 0.0))
+                return gradient.masked_fill(outward, 0.0)
+
+            rho.register_hook(drop_outward)  # type: ignore[no-untyped-call]
+        return rho
+
+
+class VIN(nn.Module):
+    """Variational information normalisation (Eq. 4, Fig. 3c): h_k = r_k + conv3(LeakyReLU(AdaLIN(r_k, v_c))).
+
+    The equation leaves out the residual connection and the activation that the text and the figure show.
+
+    Args:
+        features: Channels C of the feature map.
+        condition_dim: Length D of the vector v_c.
+    """
+
+    def __init__(self, features: int, condition_dim: int) -> None:
+        super().__init__()
+        self.normalization = AdaLIN(features, condition_dim)
+        self.conv3 = nn.Conv2d(features, features, 3, padding=1)
+
+    def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        """Return h_k (B, C, H, W) for r_k ``features`` (B, C, H, W) and v_c ``condition`` (B, D)."""
+        normalized = F.leaky_relu(self.normalization(features, condition), LEAKY_SLOPE)
+        return features + self.conv3(normalized)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of batch normalisation untouched inside the context.
+
+    Layers in training mode normalise by their batch as usual, layers in evaluation mode by their running statistics.
+    Used when enhanced images are encoded again for a loss, so that the statistics describe real inputs only.
+
+    Args:
+        module: Whose batch normalisation layers, at any depth, are held.
+    """
+    # In training mode PyTorch hands a layer's buffers to the kernel only where it tracks statistics.
+    held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    for layer in held:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in held:
+            layer.track_running_stats = True

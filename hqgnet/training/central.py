@@ -1,0 +1,52 @@
+"""The same three phases without a federation: one hospital alone, or several hospitals' data in one room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hqgnet.config import PHASES, Experiment, PhaseName
+from hqgnet.data.site_data import SiteData
+from hqgnet.training.local import LocalResult, LocalTrainer
+
+OnRound = Callable[[PhaseName, int, LocalResult], None]
+
+
+def train_centrally(
+    experiment: Experiment, data: Sequence[SiteData], device: torch.device, on_round: OnRound | None = None
+) -> LocalTrainer:
+    """Train all phases on pooled data; a federation of one such site gives the same weights.
+
+    Args:
+        experiment: Rounds times steps give the length of each phase.
+        data: One or more sites.
+        device: Where to train.
+        on_round: Called after each stretch of ``steps`` steps with phase, round (from 1) and its result.
+
+    Returns:
+        The trainer, whose networks hold the published weights (averaged where ``federation.server_average`` asks).
+    """
+    trainer = LocalTrainer(experiment, data, device)
+    for phase in PHASES:
+        length = experiment.phase(phase)
+        average: dict[str, Tensor] | None = None
+        for number in range(1, length.rounds + 1):
+            result = trainer.train(phase, (number - 1) * length.steps, length.steps)
+            average = _averaged(average, trainer.state(), experiment.federation.server_average)
+            if on_round:
+                on_round(phase, number, result)
+        if average is not None:
+            # The discriminator never belongs to the published model.
+            trainer.load({name: v for name, v in average.items() if not name.startswith("discriminator.")})
+    return trainer
+
+
+def _averaged(average: dict[str, Tensor] | None, latest: dict[str, Tensor], decay: float) -> dict[str, Tensor]:
+    if average is None or decay == 0.0:
+        return {name: value.clone() for name, value in latest.items()}
+    return {
+        name: value.lerp(latest[name], 1.0 - decay) if value.is_floating_point() else latest[name].clone()
+        for name, value in average.items()
+    }

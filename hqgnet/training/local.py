@@ -1,0 +1,146 @@
+"""Training at one place: a hospital in a federation, or all data in one room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hqgnet.config import Experiment, PhaseName
+from hqgnet.data.batches import UnpairedBatches
+from hqgnet.data.site_data import SiteData
+from hqgnet.networks import build_networks
+from hqgnet.training.cooperate import Cooperate
+from hqgnet.training.enhance import Enhance
+from hqgnet.training.phase import Phase
+from hqgnet.training.pretrain import Pretrain
+
+OnStep = Callable[[int, int], None]
+_PHASES: dict[PhaseName, Callable[..., Phase]] = {"pretrain": Pretrain, "enhance": Enhance, "cooperate": Cooperate}
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """What a stretch of local training amounts to.
+
+    Attributes:
+        losses: Mean of each loss over the steps.
+        steps: Steps taken.
+        seconds: Wall time.
+        trained_groups: Parameter groups that changed.
+    """
+
+    losses: dict[str, float]
+    steps: int
+    seconds: float
+    trained_groups: tuple[str, ...]
+
+
+class LocalTrainer:
+    """Networks, batches and optimisers of one place, for all phases of one experiment.
+
+    The initial weights depend on ``experiment.seed`` alone, so that every site starts from the same model.
+
+    Args:
+        experiment: What to train.
+        data: The site; several are pooled (training without federation).
+        device: Where to train.
+
+    Raises:
+        DataError: If a site has no LQ or no HQ image to train on.
+    """
+
+    def __init__(self, experiment: Experiment, data: Sequence[SiteData], device: torch.device) -> None:
+        self.experiment = experiment
+        self.device = device
+        self.networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed).to(device)
+        self._data = tuple(data)
+        self.has_masks = all(site.has_masks for site in self._data)
+        self.lq_images = sum(len(site.lq["train"]) for site in self._data)
+        self.hq_images = sum(len(site.hq["train"]) for site in self._data)
+        self.batches = UnpairedBatches(
+            self._data,
+            image_size=experiment.image_size,
+            batch_size=experiment.training.batch_size,
+            seed=experiment.seed,
+            need_masks=self.has_masks,
+        )
+        self._current: tuple[PhaseName, Phase] | None = None
+
+    def train(
+        self,
+        phase: PhaseName,
+        first_step: int,
+        steps: int,
+        on_step: OnStep | None = None,
+        deadline_s: float | None = None,
+    ) -> LocalResult:
+        """Take ``steps`` steps of ``phase``, the first being number ``first_step`` of that phase.
+
+        Args:
+            phase: Which phase; entering another one starts its optimisers afresh.
+            first_step: Decides the batches, so that a resumed run sees the same ones.
+            steps: How many.
+            on_step: Called after each step with steps done and steps wanted.
+            deadline_s: Stop early after so many seconds, but never before one step.
+        """
+        runner = self._phase(phase)
+        totals: dict[str, Tensor] = {}
+        begun = time.monotonic()
+        taken = 0
+        for index in range(first_step, first_step + steps):
+            for name, value in runner.step(self.batches, index).items():
+                totals[name] = totals[name] + value if name in totals else value.double()
+            taken += 1
+            if on_step:
+                on_step(taken, steps)
+            if deadline_s is not None and time.monotonic() - begun > deadline_s:
+                break
+        losses = {name: float(total) / taken for name, total in totals.items()}
+        return LocalResult(losses, taken, time.monotonic() - begun, runner.trained_groups)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every parameter and buffer by name, prefixed by its group; detached, on the CPU."""
+        return {name: value.detach().cpu() for name, value in self.networks.state_dict().items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put received parameters in place; names that are absent keep their values.
+
+        Raises:
+            KeyError: For a name that the networks do not have.
+            ValueError: For another shape than the networks'.
+        """
+        own = self.networks.state_dict()
+        for name, value in tensors.items():
+            if own[name].shape != value.shape:
+                raise ValueError(f"{name} has shape {tuple(value.shape)}, not {tuple(own[name].shape)}")
+        with torch.no_grad():
+            for name, value in tensors.items():
+                own[name].copy_(value)
+
+    def private_state(self, phase: PhaseName) -> dict[str, Tensor]:
+        """Return what stays at the site between rounds: the discriminator and the optimisers' moments."""
+        kept = {f"networks.{name}": value for name, value in self.state().items() if name.startswith("discriminator.")}
+        for optimizer, adam in self._phase(phase).optimizers.items():
+            kept |= {f"adam.{optimizer}.{name}": value.cpu() for name, value in adam.state().items()}
+        return kept
+
+    def load_private_state(self, phase: PhaseName, tensors: Mapping[str, Tensor]) -> None:
+        """Restore :meth:`private_state`; an empty mapping starts the phase's optimisers afresh.
+
+        Optimisers that the phase does not have are passed over, so that a phase can begin with the discriminator of
+        the one before it.
+        """
+        runner = self._phase(phase)
+        self.load({name.removeprefix("networks."): v for name, v in tensors.items() if name.startswith("networks.")})
+        for optimizer, adam in runner.optimizers.items():
+            prefix = f"adam.{optimizer}."
+            adam.load_state({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})
+
+    def _phase(self, name: PhaseName) -> Phase:
+        if self._current is None or self._current[0] != name:
+            self._current = (name, _PHASES[name](self.networks, self.experiment, self.device))
+        return self._current[1]

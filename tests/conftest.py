@@ -1,0 +1,46 @@
+"""What many tests share: tiny synthetic sites and a tiny experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hqgnet.config import Experiment, FederationConfig, PhaseConfig, PhasesConfig, TrainingConfig
+from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.synthetic.sites import make_sites
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_site_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two synthetic fundus sites of 48x48 images; tests must not change them."""
+    out = tmp_path_factory.mktemp("federation") / "sites"
+    counts = {"train_lq": 8, "train_hq": 8, "validation_lq": 2, "test_lq": 3, "test_hq": 2}
+    return make_sites("fundus", 2, 7, out, size=48, **counts)
+
+
+@pytest.fixture(scope="session")
+def tiny_sites(tiny_site_files: list[Path]) -> list[SiteData]:
+    """The same sites, opened."""
+    return [SiteData.open(load_site_config(path)) for path in tiny_site_files]
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment() -> Experiment:
+    """Three phases of two rounds of two steps, at 48x48."""
+    phase = PhaseConfig(rounds=2, steps=2)
+    return Experiment(
+        name="tiny",
+        seed=3,
+        modality="fundus",
+        channels=3,
+        image_size=48,
+        preset="tiny",
+        training=TrainingConfig(batch_size=2),
+        phases=PhasesConfig(pretrain=phase, enhance=phase, cooperate=phase),
+        federation=FederationConfig(minimum_sites=1),
+    )

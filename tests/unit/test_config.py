@@ -1,0 +1,73 @@
+"""The experiment file: the paper's defaults, and every mistake named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hqgnet.config import Experiment, experiment_from_json, load_experiment
+from hqgnet.errors import ConfigurationError
+
+MINIMAL = """
+name: first
+modality: fundus
+channels: 3
+phases:
+  pretrain: {rounds: 1, steps: 10}
+  enhance: {rounds: 2, steps: 20}
+  cooperate: {rounds: 3, steps: 30}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "experiment.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_the_papers(tmp_path: Path) -> None:
+    experiment = load_experiment(written(tmp_path, MINIMAL))
+    training = experiment.training
+    assert (training.batch_size, training.learning_rate, training.betas) == (4, 1e-4, (0.5, 0.99))
+    weights = training.weights
+    assert (weights.feature_consistency, weights.adversarial, weights.enhancement) == (10, 1, 5)
+    assert experiment.preset == "standard"
+    assert experiment.learning_rate("enhance") == 1e-4
+
+
+def test_a_phase_may_have_its_own_learning_rate(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{rounds: 1, steps: 10}", "{rounds: 1, steps: 10, learning_rate: 0.01}")
+    experiment = load_experiment(written(tmp_path, text))
+    assert experiment.learning_rate("pretrain") == 0.01
+    assert experiment.learning_rate("cooperate") == 1e-4
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("channels: 3", "channels: 4") + "presett: tiny\ntraining: {batch_size: 0, betaz: 1}\n"
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment(written(tmp_path, text))
+    said = str(caught.value)
+    for part in ("channels", "presett", "preset", "training.batch_size", "training.betaz", "experiment.yaml"):
+        assert part in said
+    assert len(caught.value.problems) == 4
+
+
+def test_a_run_without_rounds_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL.replace("rounds: 1", "rounds: 0").replace("rounds: 2", "rounds: 0").replace("rounds: 3", "rounds: 0")
+    with pytest.raises(ConfigurationError, match="0 rounds"):
+        load_experiment(written(tmp_path, text))
+
+
+def test_json_round_trip_keeps_the_digest(tmp_path: Path) -> None:
+    experiment = load_experiment(written(tmp_path, MINIMAL))
+    again = experiment_from_json(experiment.to_json(), "test")
+    assert again == experiment
+    assert again.digest() == experiment.digest()
+    assert isinstance(again, Experiment)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"name": "x"}'])
+def test_foreign_json_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        experiment_from_json(text, "the server's request")

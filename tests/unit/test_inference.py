@@ -1,0 +1,100 @@
+"""``hqgnet enhance``: any size, any format, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hqgnet.cli import main
+from hqgnet.config import Experiment
+from hqgnet.errors import ExitCode
+from hqgnet.inference import enhance_image
+from hqgnet.model_file import load_model, save_model
+from hqgnet.networks import build_networks
+
+
+@pytest.fixture
+def model_path(tiny_experiment: Experiment, tmp_path: Path) -> Path:
+    networks = build_networks(tiny_experiment.numbers, tiny_experiment.channels, seed=5)
+    path = tmp_path / "model.safetensors"
+    save_model(path, networks, tiny_experiment, guidance=torch.zeros(64), details={"task_trained": True})
+    return path
+
+
+@pytest.mark.parametrize("size", [(48, 48), (31, 77), (200, 130)])
+@pytest.mark.parametrize("native", [False, True])
+def test_any_size_keeps_its_size_and_range(model_path: Path, size: tuple[int, int], native: bool) -> None:
+    model = load_model(model_path)
+    assert model.guidance is not None
+    image = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
+    enhanced = enhance_image(model, image, model.guidance, native=native)
+    assert enhanced.shape == image.shape
+    assert 0 <= float(enhanced.min()) <= float(enhanced.max()) <= 1
+
+
+def test_the_full_images_own_detail_survives_the_smaller_network(model_path: Path) -> None:
+    """A pixel-wise checkerboard is invisible at half the size; it must still be there after enhancement."""
+    model = load_model(model_path)
+    assert model.guidance is not None
+    board = (torch.arange(96).view(-1, 1) + torch.arange(96)) % 2
+    image = 0.5 + 0.1 * (board.float() - 0.5).expand(3, -1, -1)
+    enhanced = enhance_image(model, image, model.guidance)
+    step = (enhanced - image)[:, 1:] - (enhanced - image)[:, :-1]
+    assert float(step.abs().max()) < 0.05
+
+
+def test_a_folder_keeps_names_formats_sizes_and_depths(model_path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    (source / "deeper").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(source / "a.png")
+    Image.fromarray(rng.integers(0, 255, (50, 50), dtype=np.uint8)).save(source / "deeper" / "b.jpg")
+    Image.fromarray(rng.integers(0, 65535, (33, 20), dtype=np.uint16)).save(source / "c.tif")
+    output = tmp_path / "out"
+    assert main(["enhance", "--model", str(model_path), "--input", str(source), "--output", str(output)]) == 0
+    assert sorted(p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()) == [
+        "a.png",
+        "c.tif",
+        "deeper/b.jpg",
+    ]
+    assert Image.open(output / "a.png").size == (60, 40)
+    assert Image.open(output / "deeper" / "b.jpg").mode == "L"
+    assert np.asarray(Image.open(output / "c.tif")).dtype == np.uint16
+
+
+def test_one_bad_image_is_named_and_the_others_are_enhanced(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(source / "good.png")
+    code = main(["enhance", "--model", str(model_path), "--input", str(source), "--output", str(tmp_path / "out")])
+    assert code == ExitCode.DATA
+    assert "bad.png" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_the_input_is_never_overwritten(model_path: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    arguments = ["--model", str(model_path), "--input", str(tmp_path / "a.png"), "--output", str(tmp_path)]
+    assert main(["enhance", *arguments]) == ExitCode.OUTPUT
+
+
+def test_an_empty_folder_is_refused(model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = ["--model", str(model_path), "--input", str(tmp_path / "empty"), "--output", str(tmp_path / "o")]
+    assert main(["enhance", *arguments]) == ExitCode.DATA
+
+
+def test_a_guide_image_is_used(model_path: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((32, 32, 3), 200, np.uint8)).save(tmp_path / "guide.png")
+    common = ["enhance", "--model", str(model_path), "--input", str(tmp_path / "a.png")]
+    assert main([*common, "--output", str(tmp_path / "stored")]) == 0
+    assert main([*common, "--output", str(tmp_path / "guided"), "--guide", str(tmp_path / "guide.png")]) == 0
+    assert (tmp_path / "guided" / "a.png").exists()

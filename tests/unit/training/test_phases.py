@@ -1,0 +1,122 @@
+"""The three phases: what a step changes, what it leaves alone, and where the gradients come from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hqgnet.config import Experiment, PhaseName
+from hqgnet.data.site_data import SiteData
+from hqgnet.training.cooperate import Cooperate
+from hqgnet.training.enhance import Enhance
+from hqgnet.training.local import LocalTrainer
+
+CPU = torch.device("cpu")
+
+
+def trained_groups(trainer: LocalTrainer, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name.split(".")[0] for name, value in trainer.state().items() if not torch.equal(value, before[name])}
+
+
+def snapshot(trainer: LocalTrainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.state().items()}
+
+
+@pytest.mark.parametrize(
+    ("phase", "groups"),
+    [
+        ("pretrain", {"cue_extractor", "autoencoder_decoder"}),
+        ("enhance", {"cue_extractor", "generator", "discriminator"}),
+        ("cooperate", {"cue_extractor", "generator", "discriminator", "task"}),
+    ],
+)
+def test_a_phase_trains_its_groups_only(
+    phase: PhaseName, groups: set[str], tiny_sites: list[SiteData], tiny_experiment: Experiment
+) -> None:
+    trainer = LocalTrainer(tiny_experiment, tiny_sites[:1], CPU)
+    before = snapshot(trainer)
+    result = trainer.train(phase, 0, 2)
+    assert trained_groups(trainer, before) == groups == set(result.trained_groups)
+    assert result.steps == 2
+    assert all(torch.isfinite(torch.tensor(value)) for value in result.losses.values())
+
+
+def test_training_lowers_the_reconstruction_loss(tiny_sites: list[SiteData], tiny_experiment: Experiment) -> None:
+    experiment = tiny_experiment.model_copy(
+        update={"training": tiny_experiment.training.model_copy(update={"learning_rate": 2e-3})}
+    )
+    trainer = LocalTrainer(experiment, tiny_sites[:1], CPU)
+    first = trainer.train("pretrain", 0, 3).losses["reconstruction"]
+    trainer.train("pretrain", 3, 20)
+    assert trainer.train("pretrain", 23, 3).losses["reconstruction"] < 0.8 * first
+
+
+def test_a_frozen_trunk_keeps_weights_and_statistics(
+    tiny_sites: list[SiteData], tiny_experiment: Experiment
+) -> None:
+    training = tiny_experiment.training.model_copy(update={"cue_extractor": "frozen"})
+    trainer = LocalTrainer(tiny_experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
+    before = snapshot(trainer)
+    trainer.train("enhance", 0, 2)
+    after = trainer.state()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith("cue_extractor.trunk.") for name in changed)
+    assert any(name.startswith("cue_extractor.fc") for name in changed)
+
+
+def test_the_downstream_loss_reaches_the_enhancer_and_lambda_3_scales_the_enhancement_loss_alone(
+    tiny_sites: list[SiteData], tiny_experiment: Experiment
+) -> None:
+    """Eq. 18: d L / d omega_e = d L_d / d omega_e + lambda_3 d L_e / d omega_e."""
+    gradients: dict[float, dict[str, torch.Tensor]] = {}
+    for weight in (0.0, 1.0, 3.0):
+        weights = tiny_experiment.training.weights.model_copy(update={"enhancement": weight})
+        training = tiny_experiment.training.model_copy(update={"weights": weights})
+        trainer = LocalTrainer(tiny_experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
+        phase = Cooperate(trainer.networks, trainer.experiment, CPU)
+        phase.step(trainer.batches, 0)
+        gradients[weight] = {
+            name: parameter.grad.clone()
+            for name, parameter in trainer.networks.named_parameters()
+            if parameter.grad is not None
+        }
+    enhancer = [n for n in gradients[0.0] if n.startswith(("generator.", "cue_extractor.trunk."))]
+    assert any(gradients[0.0][name].abs().max() > 0 for name in enhancer if name.startswith("generator."))
+    assert any(gradients[0.0][name].abs().max() > 0 for name in enhancer if name.startswith("cue_extractor."))
+    for name in enhancer:
+        once = gradients[1.0][name] - gradients[0.0][name]
+        thrice = gradients[3.0][name] - gradients[0.0][name]
+        scale = max(float(gradients[3.0][name].abs().max()), 1e-6)
+        assert torch.allclose(thrice / scale, 3 * once / scale, atol=2e-4), name
+    for name in gradients[0.0]:
+        if name.startswith("task."):
+            assert torch.allclose(gradients[0.0][name], gradients[3.0][name], atol=1e-6), name
+
+
+def test_each_image_is_encoded_once_a_step(
+    tiny_sites: list[SiteData], tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = LocalTrainer(tiny_experiment, tiny_sites[:1], CPU)
+    phase = Enhance(trainer.networks, trainer.experiment, CPU)
+    calls = {"encode": 0, "decode": 0, "structure": 0}
+    for name in calls:
+        method = getattr(trainer.networks.generator, name)
+
+        def counted(*arguments: object, _method: object = method, _name: str = name) -> object:
+            calls[_name] += 1
+            return _method(*arguments)  # type: ignore[operator]
+
+        monkeypatch.setattr(trainer.networks.generator, name, counted)
+    phase.step(trainer.batches, 0)
+    assert calls["decode"] == 1
+    # The LQ batch once, and the enhanced batch once for the feature consistency (Eq. 8).
+    assert calls["structure"] == 1
+    assert calls["encode"] <= 2
+
+
+def test_bfloat16_trains(tiny_sites: list[SiteData], tiny_experiment: Experiment) -> None:
+    training = tiny_experiment.training.model_copy(update={"precision": "bfloat16"})
+    trainer = LocalTrainer(tiny_experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
+    losses = trainer.train("cooperate", 0, 1).losses
+    assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())
+    assert all(value.dtype != torch.bfloat16 for value in trainer.state().values())
