@@ -29,8 +29,14 @@ class _Frozen(BaseModel):
 
 
 class LossWeights(_Frozen):
-    """The paper's trade-off parameters."""
+    """The paper's trade-off parameters, and one for the reading of its Eq. 7."""
 
+    structure: float = Field(
+        1.0,
+        ge=0,
+        description="weighs L_Haar in Eq. 9. The paper's norm may be a sum over pixels; ours is a mean, so that it does "
+        "not depend on the size: raise this where structure must weigh more beside the GAN loss",
+    )
     feature_consistency: float = Field(10.0, ge=0, description="lambda_1 of Eq. 9, weighs L_FC")
     adversarial: float = Field(1.0, ge=0, description="lambda_2 of Eq. 11, weighs L_GAN")
     enhancement: float = Field(5.0, ge=0, description="lambda_3 of Eq. 15, weighs L_e beside the downstream loss")
@@ -41,6 +47,9 @@ class TrainingConfig(_Frozen):
 
     batch_size: int = Field(4, ge=1, le=256, description="images a step")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Adam's step size")
+    task_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="the downstream network's step size; learning_rate if not given"
+    )
     betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's momentum terms")
     cue_extractor: Literal["finetune", "frozen"] = Field(
         "finetune", description="after pretraining: train the whole cue extractor, or only its last layer"

@@ -1,8 +1,8 @@
 """The presets: one network code, four sets of numbers.
 
 Counted at 384x384 with both images in, discriminator, downstream network and autoencoder decoder out (see
-:mod:`hqgnet.inspection`): ``paper`` comes next to Table IV, ``standard`` halves its work by a stem of stride 2,
-``small`` and ``tiny`` are narrower and shallower, for processors without an accelerator.
+:mod:`hqgnet.inspection`): ``paper`` comes next to Table IV, ``standard`` halves its work by a stem of stride
+2, ``small`` and ``tiny`` are narrower and shallower, for processors without an accelerator.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ FiveNumbers = tuple[Positive, Positive, Positive, Positive, Positive]
 class NetworkNumbers(BaseModel):
     """Every number that the networks are built from.
 
-    Channel counts are called widths. Tuples over levels run from the finest level to the coarsest, as f_1..f_4 and
-    h_1..h_4 do in the paper, except ``tail_widths``, which runs on from h_1 towards the image.
+    Channel counts are called widths. Tuples over levels run from the finest level to the coarsest, as
+    f_1..f_4 and h_1..h_4 do in the paper, except ``tail_widths``, which runs on from h_1 towards the image.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    stem_stride: Literal[1, 2] = Field(description="stride of the generator's first convolution; a pool by 2 follows")
+    stem_stride: Literal[1, 2] = Field(
+        description="stride of the generator's first convolution; a pool by 2 follows"
+    )
     stem_width: Positive = Field(description="channels after the generator's first convolution")
     encoder_widths: FourNumbers = Field(description="inner widths of the bottleneck blocks of E_e")
     encoder_blocks: FourNumbers = Field(description="bottleneck blocks in each stage of E_e")
@@ -44,14 +46,16 @@ class NetworkNumbers(BaseModel):
     normalization_momentum: float = Field(
         gt=0, le=1, description="weight of a new batch in the running statistics of batch normalisation"
     )
-    output: OutputMode = Field(description="direct: a sigmoid makes the image; residual: the input plus a tanh")
+    output: OutputMode = Field(
+        description="direct: a sigmoid makes the image; residual: the input plus a tanh"
+    )
 
     @model_validator(mode="after")
     def _tail_reaches_the_image(self) -> NetworkNumbers:
         if len(self.tail_widths) != self.stem_stride:
             raise ValueError(
-                f"tail_widths must have {self.stem_stride} entries for stem_stride {self.stem_stride}: one level to "
-                "the stem's resolution, and one more if the stem is strided"
+                f"tail_widths must have {self.stem_stride} entries for stem_stride {self.stem_stride}: "
+                "one level to the stem's resolution, and one more if the stem is strided"
             )
         return self
 
@@ -123,7 +127,7 @@ PRESETS: dict[PresetName, NetworkNumbers] = {
         discriminator_width=16,
         discriminator_layers=2,
         segmentor_widths=(12, 16, 32, 48, 64),
-        normalization_momentum=0.1,
+        normalization_momentum=0.2,
         output="residual",
     ),
 }

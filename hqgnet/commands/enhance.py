@@ -39,6 +39,7 @@ def enhance(arguments: argparse.Namespace) -> None:
             problems += error.problems
             continue
         enhanced = enhance_image(model, image, guidance, native=arguments.at == "native")
+        _make_folder(target.parent)
         write_image(target, enhanced, describe(source))
     print(f"{len(work) - len(problems)} of {len(work)} images enhanced into {arguments.output}")
     if problems:
@@ -62,6 +63,14 @@ def _targets(source: Path, images: list[Path], output: Path) -> list[Path]:
     if any(target.resolve() == image.resolve() for image, target in zip(images, targets, strict=True)):
         raise OutputError(Problem(str(output), "is where the input lies", "Give another folder: nothing is overwritten"))
     return targets
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"cannot be made ({error.strerror})"
+        raise OutputError(Problem(str(folder), what, "Give a folder that can be written")) from error
 
 
 def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor:

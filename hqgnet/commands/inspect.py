@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 
-from hqgnet.inspection import format_table, inspect as inspect_networks
+from hqgnet.inspection import format_table
+from hqgnet.inspection import inspect as count
 from hqgnet.presets import PRESETS
 
 
 def inspect(arguments: argparse.Namespace) -> None:
     """Print parameters and GMACs of a preset, as a table or as JSON."""
-    result = inspect_networks(PRESETS[arguments.preset], arguments.channels, arguments.size)
-    result = {"preset": arguments.preset, "size": arguments.size, "channels": arguments.channels, **result}
-    print(json.dumps(result, indent=2) if arguments.json else format_table(result))
+    counted = count(PRESETS[arguments.preset], arguments.channels, arguments.size)
+    if arguments.json:
+        print(json.dumps({"preset": arguments.preset, **counted}, indent=2))
+    else:
+        print(f"preset {arguments.preset}")
+        print(format_table(counted))

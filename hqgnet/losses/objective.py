@@ -17,6 +17,7 @@ class EnhancementWeights:
     Attributes:
         feature_consistency: lambda_1 of Eq. 9.
         adversarial: lambda_2 of Eq. 11.
+        structure: Of L_Haar in Eq. 9, which the paper takes as it is.
 
     Raises:
         ConfigurationError: A weight is negative or not finite.
@@ -24,6 +25,7 @@ class EnhancementWeights:
 
     feature_consistency: float = 10.0
     adversarial: float = 1.0
+    structure: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse negative and infinite weights."""
@@ -37,8 +39,8 @@ class EnhancementWeights:
 
 
 def content_aware(haar: Tensor, feature_consistency: Tensor, weights: EnhancementWeights) -> Tensor:
-    """L_CA = L_Haar + lambda_1 L_FC (Eq. 9), of scalars."""
-    return haar + weights.feature_consistency * feature_consistency
+    """L_CA = L_Haar + lambda_1 L_FC (Eq. 9), of scalars; L_Haar by its own weight, 1 in the paper."""
+    return weights.structure * haar + weights.feature_consistency * feature_consistency
 
 
 def enhancement_objective(

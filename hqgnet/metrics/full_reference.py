@@ -27,7 +27,8 @@ def psnr(enhanced: Tensor, twin: Tensor) -> Tensor:
     """
     _check(enhanced, twin)
     with torch.no_grad():
-        error = (enhanced.double() - twin.double()).square().flatten(1).mean(1)
+        # On the CPU, as not every device has float64.
+        error = (enhanced.cpu().double() - twin.cpu().double()).square().flatten(1).mean(1)
         return (-10 * error.log10()).clamp_max(LARGEST_PSNR)
 
 

@@ -17,14 +17,14 @@ def luminance(images: Tensor) -> Tensor:
             stays.
 
     Returns:
-        (B, H, W) float64 in [0, 255], not rounded, without gradient.
+        (B, H, W) float64 in [0, 255], not rounded, on the CPU (not every device has float64), no gradient.
 
     Raises:
         ValueError: Another shape.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"expected (B, 1, H, W) or (B, 3, H, W), got {tuple(images.shape)}")
-    values = images.detach().double().clamp(0, 1) * 255
+    values = images.detach().cpu().double().clamp(0, 1) * 255
     if images.shape[1] == 1:
         return values[:, 0]
     return torch.einsum("bchw,c->bhw", values, values.new_tensor(WEIGHTS))

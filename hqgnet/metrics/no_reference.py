@@ -14,11 +14,15 @@ from torch import Tensor
 
 from hqgnet.metrics.luminance import luminance
 
-_DARKEST_TISSUE = 15 / 255
-"""Brightest channel below this is border: cameras leave up to 12 of 255 there, dim retina stays above 20."""
+_SURELY_TISSUE = 15 / 255
+"""A smoothed brightest channel above this is retina: cameras leave at most 12 of 255 in the border."""
+
+_ABOVE_BORDER = 4 / 255
+_ABOVE_BORDER_RELATIVE = 0.08
+"""How far above the border retina has to be, and as a share of its median: a bright one has a halo."""
 
 _SMOOTHING = 5
-_RIM = 3
+_RIM = 4
 _SMALLEST_REGION = 0.1
 
 
@@ -69,9 +73,9 @@ def entropy(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
 def field_of_view(images: Tensor) -> Tensor:
     """Region of a fundus photograph that shows the retina.
 
-    The largest connected region whose brightest channel, smoothed, lies above the camera's black, with its
-    holes filled and its rim taken off. An image in which that is less than a tenth of the area (all but
-    black, or not a fundus photograph) counts as a whole.
+    The largest connected region whose brightest channel, smoothed, lies above the camera's black (its level
+    is taken from the darkest hundredth), with its holes filled and its rim taken off. An image in which that
+    is less than a tenth of the area (all but black, or not a fundus photograph) counts as a whole.
 
     Args:
         images: (B, C, H, W) in [0, 1].
@@ -89,25 +93,29 @@ def _entropy(levels: Tensor) -> Tensor:
         return levels.new_tensor(torch.nan)
     # Halves go up, as in MATLAB; torch.round would send them to the even level.
     counts = torch.bincount((levels + 0.5).long(), minlength=256)
-    share = counts[counts > 0] / levels.numel()
-    return (share * (1 / share).log2()).sum().to(levels.dtype)
+    share = counts[counts > 0].double() / levels.numel()
+    return (share * (1 / share).log2()).sum()
 
 
 def _inside(images: Tensor, field_of_view: Tensor | None) -> Tensor:
-    """(B, H, W) bool."""
+    """(B, H, W) bool, on the CPU."""
     batch, _, height, width = images.shape
     if field_of_view is None:
-        return torch.ones((batch, height, width), dtype=torch.bool, device=images.device)
+        return torch.ones((batch, height, width), dtype=torch.bool)
     if field_of_view.shape != (batch, 1, height, width):
         raise ValueError(
             f"expected a field of view {(batch, 1, height, width)}, got {tuple(field_of_view.shape)}"
         )
-    return field_of_view[:, 0] > 0.5
+    return field_of_view[:, 0].cpu() > 0.5
 
 
 def _field_of_view(brightest: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    # Smoothing keeps sensor noise in the border from counting as tissue; the rim it smears is taken off below.
-    bright = ndimage.uniform_filter(brightest, _SMOOTHING) > _DARKEST_TISSUE
+    # Smoothing keeps noise in the border from counting as tissue; the rim it smears is taken off below.
+    smooth = ndimage.uniform_filter(brightest, _SMOOTHING)
+    border = np.percentile(smooth, 1)
+    candidates = smooth[smooth > border + _ABOVE_BORDER]
+    halo = _ABOVE_BORDER_RELATIVE * np.median(candidates) if candidates.size else 0.0
+    bright = smooth > min(border + max(_ABOVE_BORDER, halo), _SURELY_TISSUE)
     labels, regions = ndimage.label(bright)
     if not regions:
         return np.ones_like(bright)

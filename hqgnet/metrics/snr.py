@@ -49,13 +49,13 @@ def snr(images: Tensor, nerve_mask: Tensor, radius: int, variant: SnrVariant = "
         raise ConfigurationError(problem)
     if radius < 1:
         raise ConfigurationError(Problem("metrics: snr radius", f"{radius} pixels", "Give 1 or more."))
-    grey = luminance(images).cpu().numpy()
+    grey = luminance(images).numpy()
     batch, _, height, width = images.shape
     if nerve_mask.shape != (batch, 1, height, width):
         raise ValueError(f"expected a mask {(batch, 1, height, width)}, got {tuple(nerve_mask.shape)}")
     masks = (nerve_mask[:, 0] > 0.5).cpu().numpy()
     values = [_snr(image, mask, radius, variant) for image, mask in zip(grey, masks, strict=True)]
-    return torch.tensor(values, dtype=torch.float64, device=images.device)
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def _snr(

@@ -40,12 +40,12 @@ def build_networks(
         numbers: Widths and depths.
         channels: Image channels C, 1 or 3.
         output: Overrides the numbers' output mode.
-        seed: The weights depend on it alone, and the global random state is left as it was; ``None`` draws from the
-            global random state.
+        seed: The weights depend on it alone, and the global random state is left as it was; ``None`` draws
+            from the global random state.
     """
     if seed is None:
         return Networks(numbers, channels, output)
     with torch.random.fork_rng(devices=[]):
         # Only the processor's generator, from which weights are drawn, is seeded: it alone is put back.
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return Networks(numbers, channels, output)

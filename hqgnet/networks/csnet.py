@@ -1,7 +1,7 @@
 """CS-Net, the segmentor (Mou et al., MICCAI 2019, doi 10.1007/978-3-030-32239-7_80; arXiv 2010.07486).
 
-A U-shaped network of residual encoders with spatial and channel attention where it is coarsest. Built from its
-published description.
+A U-shaped network of residual encoders with spatial and channel attention where it is coarsest. Built from
+its published description.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ class SpatialAttention(nn.Module):
         super().__init__()
         reduced = max(1, width // _QUERY_REDUCTION)
         self.query = nn.Sequential(
-            nn.Conv2d(width, reduced, (1, 3), padding=(0, 1)), nn.BatchNorm2d(reduced, momentum=momentum), nn.ReLU()
+            nn.Conv2d(width, reduced, (1, 3), padding=(0, 1)),
+            nn.BatchNorm2d(reduced, momentum=momentum),
+            nn.ReLU(),
         )
         self.key = nn.Sequential(
-            nn.Conv2d(width, reduced, (3, 1), padding=(1, 0)), nn.BatchNorm2d(reduced, momentum=momentum), nn.ReLU()
+            nn.Conv2d(width, reduced, (3, 1), padding=(1, 0)),
+            nn.BatchNorm2d(reduced, momentum=momentum),
+            nn.ReLU(),
         )
         self.value = nn.Conv2d(width, width, 1)
         self.weight = nn.Parameter(torch.zeros(()))
@@ -45,7 +49,8 @@ class SpatialAttention(nn.Module):
         query, key, value = (layer(features).flatten(2) for layer in (self.query, self.key, self.value))
         attention = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
         gathered = (value @ attention.transpose(1, 2)).view_as(features)
-        return features + self.weight * gathered
+        attended: Tensor = features + self.weight * gathered
+        return attended
 
 
 class ChannelAttention(nn.Module):
@@ -85,8 +90,8 @@ class ResidualEncoder(nn.Module):
 class CSNet(nn.Module):
     """CS-Net: images to segmentation logits.
 
-    Decision: the two attentions are joined by concatenation and a 1x1 convolution, which the published number of
-    parameters (8.93 M) asks for.
+    Decision: the two attentions are joined by concatenation and a 1x1 convolution, which the published number
+    of parameters (8.93 M) asks for.
 
     Args:
         numbers: ``segmentor_widths``, 32-64-128-256-512 as published.
@@ -106,8 +111,9 @@ class CSNet(nn.Module):
         steps = list(pairwise(reversed(widths)))
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for coarse, fine in steps)
         self.decoders = nn.ModuleList(_double_convolution(2 * fine, fine, momentum) for _, fine in steps)
-        self.last = nn.Conv2d(widths[0], classes, 1)
         initialize_convolutions(self)
+        # After that, with PyTorch's smaller weights: the first logits must not be certain of anything.
+        self.last = nn.Conv2d(widths[0], classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, classes, H, W), float32, for images (B, C, H, W) in [0, 1], of any size."""
@@ -130,6 +136,10 @@ def _double_convolution(in_width: int, out_width: int, momentum: float) -> nn.Se
     layers = nn.Sequential()
     for width in (in_width, out_width):
         layers.extend(
-            [nn.Conv2d(width, out_width, 3, padding=1), nn.BatchNorm2d(out_width, momentum=momentum), nn.ReLU()]
+            [
+                nn.Conv2d(width, out_width, 3, padding=1),
+                nn.BatchNorm2d(out_width, momentum=momentum),
+                nn.ReLU(),
+            ]
         )
     return layers

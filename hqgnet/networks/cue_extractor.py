@@ -13,8 +13,8 @@ CUE_STRIDE = 32
 class CueExtractor(nn.Module):
     """G: a ResNet-18 trunk, global average pooling and a linear layer to the guidance vector v_z.
 
-    The trunk is pretrained as the encoder of an autoencoder (:mod:`hqgnet.networks.autoencoder`); the linear layer
-    lies outside of it and learns in the phases that follow.
+    The trunk is pretrained as the encoder of an autoencoder (:mod:`hqgnet.networks.autoencoder`); the linear
+    layer lies outside of it and learns in the phases that follow.
 
     Args:
         numbers: Widths and depths.

@@ -24,7 +24,9 @@ class Discriminator(nn.Module):
         super().__init__()
         strides = [2] * numbers.discriminator_layers + [1]
         width = numbers.discriminator_width
-        self.layers = nn.Sequential(nn.Conv2d(channels, width, _KERNEL, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE))
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, _KERNEL, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE)
+        )
         for level, stride in enumerate(strides[1:], start=1):
             wider = numbers.discriminator_width * min(2**level, _WIDEST)
             self.layers.extend(
@@ -53,12 +55,13 @@ class Discriminator(nn.Module):
             ConfigurationError: If height or width is below the receptive field.
         """
         height, width = images.shape[-2:]
-        if min(height, width) < self.receptive_field:
+        field = self.receptive_field
+        if min(height, width) < field:
             raise ConfigurationError(
                 Problem(
                     "image_size",
-                    f"the discriminator sees patches of {self.receptive_field} pixels, but images are {width} x {height}",
-                    f"Train at {self.receptive_field} pixels or more on the shorter side, or choose a smaller preset",
+                    f"the discriminator sees patches of {field} pixels, but images are {width} x {height}",
+                    f"Train at {field} pixels or more on the shorter side, or choose a smaller preset",
                 )
             )
         logits: Tensor = self.layers(images)

@@ -34,11 +34,13 @@ class Encoded:
 
 
 class UpBlock(nn.Module):
-    """A decoder's block, r_k = conv3(conv1(cat(up2(h_{k+1}), f_k))) (Eq. 3), with LeakyReLU between (our decision).
+    """A decoder's block: r_k = conv3(conv1(cat(up2(h_{k+1}), f_k))) (Eq. 3).
+
+    A LeakyReLU stands between the convolutions (our decision).
 
     Bilinear up-sampling is linear, acts on each channel alone and keeps constants, so it commutes with a 1x1
-    convolution. conv1 is therefore applied to the two halves of the concatenation on their own, to h_{k+1} before it is
-    enlarged: the same numbers from a quarter of the work on that half, and no concatenated copy.
+    convolution. conv1 is therefore applied to the two halves of the concatenation on their own, to h_{k+1}
+    before it is enlarged: the same numbers from a quarter of the work on that half, and no concatenated copy.
 
     Args:
         coarse_width: Channels of h_{k+1}.
@@ -73,11 +75,12 @@ class UpBlock(nn.Module):
 class Generator(nn.Module):
     """E_gen: enhances LQ images under the guidance of v_z.
 
-    Four decoder levels do not bring a ResNet-50 back to full resolution: a tail without VIN follows, whose first level
-    takes the stem as its skip (our decision; "the last layer abandoned" is read as the classifier head dropped).
+    Four decoder levels do not bring a ResNet-50 back to full resolution: a tail without VIN follows, whose
+    first level takes the stem as its skip (our decision; "the last layer abandoned" is read as the classifier
+    head dropped).
 
-    ``direct`` output is a sigmoid. ``residual`` output is y + tanh(...), which starts near the identity; in training mode it
-    is left unclamped, for the losses' gradient, in evaluation mode it is clamped to [0, 1].
+    ``direct`` output is a sigmoid. ``residual`` output is y + tanh(...), which starts near the identity; in
+    training mode it is left unclamped, for the losses' gradient, in evaluation mode it is clamped to [0, 1].
 
     Args:
         numbers: Widths and depths.
@@ -117,7 +120,7 @@ class Generator(nn.Module):
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
     def forward(self, lq: Tensor, guidance: Tensor) -> Tensor:
-        """Return enhanced images (B, C, H, W) for ``lq`` (B, C, H, W) in [0, 1] and v_z ``guidance`` (B, guidance_dim)."""
+        """Enhance images ``lq`` (B, C, H, W) in [0, 1], guided by v_z ``guidance`` (B, guidance_dim)."""
         return self.decode(self.encode(lq), guidance)
 
     def encode(self, lq: Tensor) -> Encoded:
@@ -127,7 +130,7 @@ class Generator(nn.Module):
         return Encoded(lq, stem, features, self._structure(features[-1]), padding)
 
     def structure(self, images: Tensor) -> Tensor:
-        """Return v_y = FC_e(E_e(images)), (B, structure_dim), of images (B, C, H, W); the decoder does not run."""
+        """Return v_y = FC_e(E_e(images)), (B, structure_dim), of images (B, C, H, W), without decoding."""
         return self._structure(self.encoder(pad_to_multiple(images, self._stride)[0]))
 
     def decode(self, encoded: Encoded, guidance: Tensor) -> Tensor:

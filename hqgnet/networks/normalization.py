@@ -1,4 +1,4 @@
-"""The paper's guided normalisation (AdaLIN, VIN), and control over batch normalisation's running statistics."""
+"""The paper's guided normalisation (AdaLIN, VIN), and a hold on batch normalisation's running statistics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ EPSILON = 1e-5
 class AdaLIN(nn.Module):
     """Adaptive layer-instance normalisation (Eq. 5, 6): rho AdaIN + (1 - rho) AdaLN.
 
-    Scale 1 + gamma(v_c) and shift beta(v_c) come from one linear layer that both share, so the operator is linear in
-    its input once the statistics are known. The layer's statistics follow from the channels' (all channels have
-    the same number of pixels), hence one pass over the features gives both and another applies x * a + b.
+    Scale 1 + gamma(v_c) and shift beta(v_c) come from one linear layer that both share, so the operator is
+    linear in its input once the statistics are known. The layer's statistics follow from the channels' (all
+    channels have the same number of pixels), hence one pass over the features gives both and another applies
+    x * a + b.
 
-    rho starts at 0.5 and acts clamped to [0, 1]. A plain clamp would leave it without gradient once an optimiser
-    step has carried it outside, so the gradient passes straight through the clamp, except where it points further
-    out: rho can neither be stuck at the border nor drift away behind it.
+    rho starts at 0.5 and acts clamped to [0, 1]. A plain clamp would leave it without gradient once an
+    optimiser step has carried it outside, so the gradient passes straight through the clamp, except where it
+    points further out: rho can neither be stuck at the border nor drift away behind it.
 
     Args:
         features: Channels C of the feature map.
@@ -33,7 +34,7 @@ class AdaLIN(nn.Module):
     def __init__(self, features: int, condition_dim: int) -> None:
         super().__init__()
         self.fc = nn.Linear(condition_dim, 2 * features)
-        # Small weights: the decoder starts as one that merely normalises, and learns how far guidance should reach.
+        # Small weights: the decoder starts as one that merely normalises, and learns how far guidance goes.
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
         self.rho = nn.Parameter(torch.tensor(0.5))
@@ -41,8 +42,9 @@ class AdaLIN(nn.Module):
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """Normalise ``features`` (B, C, H, W) under ``condition`` (B, D)."""
         gamma, beta = self.fc(condition).float().chunk(2, dim=1)
-        # In float32 even where the features are bfloat16: a mean is subtracted from values that lie near it.
-        variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
+        # In float32 even for bfloat16 features: x * a and b may be large numbers that nearly cancel.
+        wide = features.float()
+        variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0)
         layer_mean = mean.mean(dim=1, keepdim=True)
         layer_variance = variance.mean(dim=1, keepdim=True) + mean.var(dim=1, keepdim=True, correction=0)
         rho = self._clamped_rho()
@@ -51,8 +53,8 @@ class AdaLIN(nn.Module):
         scale = 1.0 + gamma
         factor = scale * (instance_weight + layer_weight)
         offset = beta - scale * (instance_weight * mean + layer_weight * layer_mean)
-        factor, offset = (values.to(features.dtype)[:, :, None, None] for values in (factor, offset))
-        return torch.addcmul(offset, features, factor)
+        normalized = torch.addcmul(offset[:, :, None, None], wide, factor[:, :, None, None])
+        return normalized.to(features.dtype)
 
     def _clamped_rho(self) -> Tensor:
         value = self.rho.detach()
@@ -85,21 +87,25 @@ class VIN(nn.Module):
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """Return h_k (B, C, H, W) for r_k ``features`` (B, C, H, W) and v_c ``condition`` (B, D)."""
         normalized = F.leaky_relu(self.normalization(features, condition), LEAKY_SLOPE)
-        return features + self.conv3(normalized)
+        hidden: Tensor = features + self.conv3(normalized)
+        return hidden
 
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of batch normalisation untouched inside the context.
 
-    Layers in training mode normalise by their batch as usual, layers in evaluation mode by their running statistics.
-    Used when enhanced images are encoded again for a loss, so that the statistics describe real inputs only.
+    Layers in training mode normalise by their batch as usual, layers in evaluation mode by their running
+    statistics. Used when enhanced images are encoded again for a loss, so that the statistics describe real
+    inputs only.
 
     Args:
         module: Whose batch normalisation layers, at any depth, are held.
     """
     # In training mode PyTorch hands a layer's buffers to the kernel only where it tracks statistics.
-    held = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    held = [
+        layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
     for layer in held:
         layer.track_running_stats = False
     try:

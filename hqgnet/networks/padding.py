@@ -26,8 +26,8 @@ class Padding:
 def pad_to_multiple(images: Tensor, multiple: int) -> tuple[Tensor, Padding]:
     """Enlarge images on all sides so that both sides are multiples of ``multiple``.
 
-    An axis is mirrored where it is long enough for that, else its border pixels are repeated. Mirroring keeps the
-    texture at the border natural, which matters because normalisation pools over the whole image.
+    An axis is mirrored where it is long enough for that, else its border pixels are repeated. Mirroring keeps
+    the texture at the border natural, which matters because normalisation pools over the whole image.
 
     Args:
         images: ``(B, C, H, W)`` with H, W >= 1.

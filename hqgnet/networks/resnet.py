@@ -17,7 +17,7 @@ BlockKind = Literal["basic", "bottleneck"]
 def conv_norm(
     in_width: int, out_width: int, kernel: int, *, stride: int = 1, momentum: float, activation: bool = True
 ) -> nn.Sequential:
-    """Return a convolution without bias, batch normalisation and, by choice, ReLU; padded to keep H/stride, W/stride."""
+    """Return a padded convolution without bias, batch normalisation and, by choice, ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(in_width, out_width, kernel, stride=stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_width, momentum=momentum),
@@ -56,7 +56,9 @@ class ResidualBlock(nn.Module):
             )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_width != out_width:
-            self.shortcut = conv_norm(in_width, out_width, 1, stride=stride, momentum=momentum, activation=False)
+            self.shortcut = conv_norm(
+                in_width, out_width, 1, stride=stride, momentum=momentum, activation=False
+            )
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, in_width, H, W) to (B, out_width, H/stride, W/stride)."""
@@ -99,7 +101,9 @@ class ResNet(nn.Module):
             for index in range(count):
                 stride = 2 if level > 0 and index == 0 else 1
                 stage.append(
-                    ResidualBlock(in_width, width, width * expansion, stride=stride, kind=kind, momentum=momentum)
+                    ResidualBlock(
+                        in_width, width, width * expansion, stride=stride, kind=kind, momentum=momentum
+                    )
                 )
                 in_width = width * expansion
             self.stages.append(stage)
@@ -125,7 +129,7 @@ class ResNet(nn.Module):
 
 
 def initialize_convolutions(module: nn.Module) -> None:
-    """Draw the weights of all convolutions so that ReLU keeps the gradient's size (arXiv 1502.01852)."""
+    """Draw the weights of all convolutions so that ReLU keeps the features' size (arXiv 1502.01852)."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -34,9 +34,8 @@ class Cooperate:
         self._device = device
         self._training = experiment.training
         self._enhance = Enhance(networks, experiment, device, phase="cooperate")
-        task = NamedAdam(
-            networks.task.named_parameters("task"), experiment.training, experiment.learning_rate("cooperate")
-        )
+        rate = experiment.training.task_learning_rate or experiment.learning_rate("cooperate")
+        task = NamedAdam(networks.task.named_parameters("task"), experiment.training, rate)
         self.optimizers = {**self._enhance.optimizers, "task": task}
 
     def step(self, batches: UnpairedBatches, index: int) -> Losses:

@@ -60,10 +60,8 @@ class Enhance:
         self._device = device
         self._precision = training.precision
         self._frozen_trunk = training.cue_extractor == "frozen"
-        self._weights = EnhancementWeights(
-            feature_consistency=training.weights.feature_consistency, adversarial=training.weights.adversarial
-        )
-        self._haar = HaarLoss(training.sub_bands).to(device)
+        self._weights = EnhancementWeights(**training.weights.model_dump(exclude={"enhancement"}))
+        self._haar = HaarLoss(training.sub_bands)
         self._adversarial = AdversarialLoss(training.adversarial)
         networks.cue_extractor.trunk.requires_grad_(not self._frozen_trunk)
         rate = experiment.learning_rate("cooperate" if phase == "cooperate" else "enhance")
@@ -104,7 +102,7 @@ class Enhance:
 
     def update_discriminator(self, batch: Batch, enhanced: Enhanced) -> Losses:
         """Teach the discriminator HQ images as real, enhanced ones as false (Eq. 10)."""
-        discriminator = self._networks.discriminator.requires_grad_(True)
+        discriminator = self._networks.discriminator
         with autocast(self._device, self._precision):
             real, fake = discriminator(batch.hq), discriminator(enhanced.images.detach())
         loss = self._adversarial.discriminator(real.float(), fake.float())
@@ -117,7 +115,6 @@ class Enhance:
     def objective(self, batch: Batch, enhanced: Enhanced) -> tuple[Tensor, Losses]:
         """Return L_e (Eq. 11), with its gradient, and its parts."""
         networks = self._networks
-        networks.discriminator.requires_grad_(False)
         # Encoding enhanced images must not bend the running statistics, with which real images are encoded in use.
         with (
             autocast(self._device, self._precision),
@@ -126,7 +123,9 @@ class Enhance:
         ):
             cues = networks.cue_extractor(enhanced.images)
             structure = networks.generator.structure(enhanced.images)
+            networks.discriminator.requires_grad_(False)  # its weights need no gradient from this loss
             judged = networks.discriminator(enhanced.images)
+            networks.discriminator.requires_grad_(True)
         vector = torch.cat([cues, structure], dim=1).float()
         haar = self._haar(enhanced.images, batch.lq)
         consistency = feature_consistency_loss(vector, enhanced.joint_vector)
@@ -138,5 +137,5 @@ class Enhance:
             "feature_consistency": consistency.detach(),
             "adversarial": adversarial.detach(),
             # The Gram matrix is blind to a vector's sign; the cosine is not.
-            "cue_cosine": cosine(vector, enhanced.joint_vector).mean().detach(),
+            "cue_cosine": cosine(vector, enhanced.joint_vector),
         }

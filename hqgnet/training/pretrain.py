@@ -12,7 +12,7 @@ import torch
 
 from hqgnet.config import Experiment
 from hqgnet.data.batches import UnpairedBatches
-from hqgnet.losses import reconstruction_loss
+from hqgnet.losses import ReconstructionLoss
 from hqgnet.networks import Networks, reconstruct
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import Losses, autocast
@@ -33,6 +33,7 @@ class Pretrain:
         self._networks = networks
         self._device = device
         self._precision = experiment.training.precision
+        self._loss = ReconstructionLoss()
         parameters = itertools.chain(
             networks.cue_extractor.trunk.named_parameters("trunk"),
             networks.autoencoder_decoder.named_parameters("decoder"),
@@ -46,7 +47,7 @@ class Pretrain:
         networks = self._networks.train()
         with autocast(self._device, self._precision):
             restored = reconstruct(networks.cue_extractor, networks.autoencoder_decoder, images)
-        loss = reconstruction_loss(restored.float(), images)
+        loss = self._loss(restored, images)
         adam = self.optimizers["autoencoder"]
         adam.zero_grad()
         loss.backward()

@@ -1,1 +1,1 @@
-"""Synthetic sites: scenes a clinician recognises, seen by each site's own camera, degraded in each site's own way."""
+"""Synthetic sites: scenes a clinician recognises, each site with its own camera and degradations."""

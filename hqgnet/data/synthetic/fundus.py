@@ -63,7 +63,8 @@ def render(patient: Patient, size: int, zoom: float, rng: np.random.Generator) -
         rng: Source of randomness of this image.
 
     Returns:
-        Scene of (size, size, 3) and the vessel mask; metadata ``eye`` (left or right) and ``centred`` (macula or disc).
+        Scene of (size, size, 3) and the vessel mask; metadata ``eye`` (left or right) and
+        ``centred`` (macula or disc).
     """
     side = size * SUPERSAMPLING
     fovea = np.array([rng.uniform(0.62, 0.72), rng.uniform(-0.11, -0.04)])
@@ -72,7 +73,8 @@ def render(patient: Patient, size: int, zoom: float, rng: np.random.Generator) -
     on_disc = bool(rng.random() < 0.2)
     centre = np.array([0.08 if on_disc else rng.uniform(0.38, 0.60), rng.uniform(-0.08, 0.06)])
     tilt = float(rng.uniform(-0.12, 0.12))
-    mirror = -1.0 if left else 1.0  # a right eye has its disc on the right of the picture, temporal to the left
+    # A right eye has its disc on the right of the picture, temporal to the left.
+    mirror = -1.0 if left else 1.0
 
     x, y = frame_grid(size, zoom)
     # Frame to retina: undo mirror and tilt, then move to the disc.
@@ -94,20 +96,26 @@ def render(patient: Patient, size: int, zoom: float, rng: np.random.Generator) -
 
     artery_strokes, vein_strokes = to_frame(arteries), to_frame(veins)
     artery, vein = downsample(stamp(side, artery_strokes)), downsample(stamp(side, vein_strokes))
-    reflex = downsample(stamp(side, [Stroke(s.points, s.radii * 0.3) for s in artery_strokes if s.radii.max() > 1.3]))
+    reflex = downsample(
+        stamp(side, [Stroke(s.points, s.radii * 0.3) for s in artery_strokes if s.radii.max() > 1.3])
+    )
     # The disc's tissue lies over its vessels' edges and scatters: they look paler there.
-    depth = rng.uniform(0.75, 0.95) * (1.0 - 0.45 * np.exp(-((np.hypot(u, v) / patient.disc_radius) ** 4)))
-    absorbed = vein[..., None] * VEIN_ABSORPTION + ((1.0 - 0.7 * vein) * artery)[..., None] * ARTERY_ABSORPTION
+    depth = rng.uniform(0.75, 0.95) * (1.0 - 0.35 * np.exp(-((np.hypot(u, v) / patient.disc_radius) ** 4)))
+    absorbed = (
+        vein[..., None] * VEIN_ABSORPTION + ((1.0 - 0.7 * vein) * artery)[..., None] * ARTERY_ABSORPTION
+    )
     image = image * np.exp(-depth[..., None] * absorbed) * (1.0 + 0.16 * reflex[..., None])
 
     return Scene(
         np.clip(image, 0.0, 1.0),
-        to_mask(np.maximum(artery, vein)),
+        to_mask(np.maximum(artery, vein), 0.42),
         {"eye": "left" if left else "right", "centred": "disc" if on_disc else "macula"},
     )
 
 
-def _retina(patient: Patient, u: FloatArray, v: FloatArray, fovea: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _retina(
+    patient: Patient, u: FloatArray, v: FloatArray, fovea: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Pigment, choroid, nerve fibre layer and macula, (H, W, 3)."""
     shape = (u.shape[0], u.shape[1])
     light = np.array([0.86, 0.47, 0.25])
@@ -122,7 +130,7 @@ def _retina(patient: Patient, u: FloatArray, v: FloatArray, fovea: FloatArray, r
     periphery = smooth_step(to_fovea, 0.35, 1.1)
     choroid = (0.10 * (1.0 - patient.pigment) + 0.02) * periphery * (bands - 0.3)
     texture = 0.028 * mottle + choroid
-    image = base * (1.0 + texture[..., None] * np.array([0.6, 1.0, 1.0]))
+    image: FloatArray = base * (1.0 + texture[..., None] * np.array([0.6, 1.0, 1.0]))
 
     to_disc = np.hypot(u, v)
     sheen = 0.14 * np.exp(-((to_disc / 0.42) ** 2)) + 0.05 * np.exp(-(((to_fovea - 0.42) / 0.22) ** 2))
@@ -134,7 +142,9 @@ def _retina(patient: Patient, u: FloatArray, v: FloatArray, fovea: FloatArray, r
     return image
 
 
-def _disc(image: FloatArray, patient: Patient, u: FloatArray, v: FloatArray, rng: np.random.Generator) -> FloatArray:
+def _disc(
+    image: FloatArray, patient: Patient, u: FloatArray, v: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Optic disc with its cup, a pigment crescent on the temporal side, and no macular shading, (H, W, 3)."""
     turn = rng.uniform(-0.3, 0.3)
     a = np.cos(turn) * u + np.sin(turn) * v
@@ -142,7 +152,9 @@ def _disc(image: FloatArray, patient: Patient, u: FloatArray, v: FloatArray, rng
     radius = np.hypot(a / 0.92, b / 1.06) / patient.disc_radius
     radius = radius * (1.0 + 0.03 * np.sin(3 * np.arctan2(b, a) + rng.uniform(0, 6.28)))
 
-    crescent = np.exp(-(((np.hypot(a - 0.02, b) / patient.disc_radius - 1.12) / 0.13) ** 2)) * smooth_step(a, 0.0, 0.12)
+    crescent = np.exp(-(((np.hypot(a - 0.02, b) / patient.disc_radius - 1.12) / 0.13) ** 2)) * smooth_step(
+        a, 0.0, 0.12
+    )
     image = image * (1.0 - rng.uniform(0.0, 0.35) * crescent[..., None] * np.array([0.7, 1.0, 1.0]))
 
     rim = np.array([0.97, 0.70, 0.40]) * (1.0 - 0.08 * patient.pigment)

@@ -62,7 +62,7 @@ def walk(
         ),
         np.zeros(count),
     )
-    angle = heading + bend * along / max(length, step) + tortuosity * (waves - waves[0])
+    angle = heading + bend * along / max(length, step) + tortuosity * waves
     steps = step * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     steps[0] = 0.0
     path: FloatArray = start + np.cumsum(steps, axis=0)

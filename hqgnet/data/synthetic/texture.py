@@ -46,9 +46,10 @@ def smooth_field(shape: tuple[int, int], cells: float, rng: np.random.Generator)
 
 
 def fractal_field(shape: tuple[int, int], cells: float, octaves: int, rng: np.random.Generator) -> FloatArray:
-    """A sum of smooth fields, each twice as fine and about half as strong as the one before, of unit deviation."""
+    """A sum of smooth fields, each twice as fine and about half as strong as the last, of unit deviation."""
     field = sum(
-        (0.55**octave * smooth_field(shape, cells * 2**octave, rng) for octave in range(octaves)), np.zeros(shape)
+        (0.55**octave * smooth_field(shape, cells * 2**octave, rng) for octave in range(octaves)),
+        np.zeros(shape),
     )
     normalised: FloatArray = field / max(float(field.std()), 1e-9)
     return normalised

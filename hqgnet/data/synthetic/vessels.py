@@ -12,8 +12,10 @@ SMALLEST_RADIUS = 0.0085
 REACH = 2.4
 CELL = 0.035
 
-# Way-points in a right eye's coordinates: the disc at the origin, temporal to the right, unit = half a 45 degree field.
-TEMPORAL = np.array([[0.0, 0.0], [0.05, 0.18], [0.22, 0.42], [0.52, 0.58], [0.86, 0.58], [1.18, 0.45], [1.5, 0.38]])
+# Way-points with the disc at the origin, temporal to the right, unit = half a 45 degree field.
+TEMPORAL = np.array(
+    [[0.0, 0.0], [0.05, 0.18], [0.22, 0.42], [0.52, 0.58], [0.86, 0.58], [1.18, 0.45], [1.5, 0.38]]
+)
 NASAL = np.array([[0.0, 0.0], [-0.07, 0.16], [-0.26, 0.38], [-0.55, 0.56], [-0.95, 0.74]])
 MACULAR = np.array([[0.0, 0.0], [0.13, 0.06], [0.32, 0.15], [0.50, 0.15]])
 
@@ -81,7 +83,7 @@ class _Tree:
         rng = self._rng
         stroke = self.strokes[parent]
         side = rng.choice([-1.0, 1.0])
-        spacing, lengths = ((0.15, 0.30), (0.45, 0.95)) if level == 0 else ((0.13, 0.26), (0.15, 0.42))
+        spacing, lengths = ((0.18, 0.36), (0.45, 0.95)) if level == 0 else ((0.15, 0.30), (0.15, 0.42))
         at = rng.uniform(0.20, 0.34) if level == 0 else rng.uniform(0.10, 0.22)
         while at < len(stroke.points) * STEP:
             index = int(at / STEP)
@@ -100,7 +102,10 @@ class _Tree:
                 tortuosity=0.10 + 0.20 * self._tortuosity,
             )
             near_fovea = np.flatnonzero(np.hypot(*(path - self._fovea).T) < 0.14)
-            end = min(int(near_fovea[0]) if len(near_fovea) else len(path), self._occupancy.free_length(path, parent))
+            end = min(
+                int(near_fovea[0]) if len(near_fovea) else len(path),
+                self._occupancy.free_length(path, parent),
+            )
             if end * STEP < 0.10:
                 continue
             radii = np.maximum(radius * np.linspace(1.0, 0.5, end), SMALLEST_RADIUS * 0.75)
@@ -111,7 +116,7 @@ def grow(fovea: FloatArray, tortuosity: float, rng: np.random.Generator) -> tupl
     """Grow the vessels of one eye.
 
     Args:
-        fovea: (2,) the fovea, which stays free of vessels; the disc is at the origin and temporal is to the right.
+        fovea: (2,) the fovea, which stays free of vessels; the disc is at the origin, temporal to the right.
         tortuosity: 0 for straight vessels, 1 for clearly winding ones.
         rng: Source of randomness.
 
@@ -121,7 +126,7 @@ def grow(fovea: FloatArray, tortuosity: float, rng: np.random.Generator) -> tupl
     trees = []
     for vein in (False, True):
         tree = _Tree(fovea, tortuosity, rng)
-        largest = 0.0225 if vein else 0.0165
+        largest = 0.0203 if vein else 0.0148
         apart = np.array([0.022, -0.022]) if vein else np.array([-0.022, 0.022])
         for vertical in (1.0, -1.0):
             for template, share in ((TEMPORAL, 1.0), (NASAL, 0.75), (MACULAR, 0.55)):

@@ -22,6 +22,8 @@ def test_defaults_are_the_papers() -> None:
 def test_weights_are_used() -> None:
     weights = EnhancementWeights(feature_consistency=0.0, adversarial=2.0)
     assert enhancement_objective(HAAR, CONSISTENCY, ADVERSARIAL, weights).item() == pytest.approx(1.6)
+    halved = EnhancementWeights(structure=0.5)
+    assert content_aware(HAAR, CONSISTENCY, halved).item() == pytest.approx(0.1 + 10 * 0.03)
     assert cooperative_objective(HAAR, ADVERSARIAL, enhancement_weight=0.5).item() == pytest.approx(0.55)
 
 

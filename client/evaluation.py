@@ -1,0 +1,82 @@
+"""Judging the global model at a site: sums of metrics leave, pictures stay."""
+
+from __future__ import annotations
+
+import shutil
+import time
+
+from client.guards import check_received, outgoing_guidance
+from client.site import OpenSite
+from hqgnet.evaluation import evaluate_site, write_pictures
+from hqgnet.exchange.arrays import Array, Arrays, to_tensors
+from hqgnet.exchange.groups import evaluation_keys
+from hqgnet.exchange.update import EvaluateRequest, ScoresHeader
+from hqgnet.guidance import mean_guidance, site_guidance
+from hqgnet.model_file import save_model
+
+_LATEST = 2**62
+
+
+def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[ScoresHeader, Array | None]:
+    """Judge the global model on one split of the site's images.
+
+    With the final model the site also keeps before/after pictures, and, where normalisation is local
+    (FedBN), the model with its own normalisation, both in its own folder.
+
+    Args:
+        site: Opened for the request's run.
+        request: What to do.
+        arrays: The global parameters.
+
+    Returns:
+        The scores, and the mean cue of the site's HQ images where it was asked for and may leave.
+
+    Raises:
+        RefusalError: If the parameters do not fit.
+    """
+    begun = time.monotonic()
+    trainer, experiment = site.trainer, site.experiment
+    networks = trainer.networks
+    check_received(
+        arrays, trainer.state(), evaluation_keys(networks, experiment.federation, with_task=request.with_task)
+    )
+    if not experiment.federation.share_normalization:
+        stored = site.state.load(request.phase, _LATEST)
+        own = site.initial_private() | (stored.tensors if stored else {})
+        trainer.load(
+            {name.removeprefix("networks."): v for name, v in own.items() if name.startswith("networks.")}
+        )
+    trainer.load(to_tensors(arrays))
+    guide = site_guidance(networks.cue_extractor, site.data, experiment.image_size, site.device)
+    size, with_task = experiment.image_size, request.with_task
+    scores = evaluate_site(networks, site.data, guide, size, request.split, with_task=with_task)
+    vector, count = None, 0
+    if request.want_guidance:
+        mean, images = mean_guidance(networks.cue_extractor, [site.data], size, site.device)
+        config = site.config
+        vector = outgoing_guidance(mean, images, config.share_guidance, config.minimum_images_for_guidance)
+        count = 0 if vector is None else images
+    if request.final:
+        folder, number = site.folder / "pictures", experiment.evaluation.pictures
+        write_pictures(networks, site.data, guide, size, folder, number, with_task=with_task)
+        if not experiment.federation.share_normalization:
+            details = {"phase": request.phase, "round": request.round, "task_trained": with_task}
+            save_model(
+                site.folder / "model.safetensors", networks, experiment, guidance=guide, details=details
+            )
+    header = ScoresHeader(
+        run=request.run,
+        phase=request.phase,
+        round=request.round,
+        split=request.split,
+        site=site.config.name,
+        scores=scores.to_json(),
+        guidance_images=count,
+        seconds=time.monotonic() - begun,
+    )
+    return header, vector
+
+
+def finish(site: OpenSite) -> None:
+    """Delete the private training state of a run that is over; log and pictures stay."""
+    shutil.rmtree(site.folder / "state", ignore_errors=True)

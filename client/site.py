@@ -1,0 +1,158 @@
+"""A hospital's site as one run sees it: its data, trainer and private folder, opened once a process."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from client.refusals import RefusalError
+from hqgnet.config import Experiment, experiment_from_json
+from hqgnet.data.site_config import SiteConfig, load_site_config
+from hqgnet.data.site_data import SiteData
+from hqgnet.device import choose_device
+from hqgnet.exchange.data_card import DataCard
+from hqgnet.exchange.groups import local_keys
+from hqgnet.exchange.update import SiteError
+from hqgnet.training.local import LocalTrainer
+from hqgnet.training.state import PrivateState
+
+Setting = str | int | float | bool | bytes
+# Opened sites of one process: a simulation's worker serves several; networks and images of more would fill
+# the memory.
+_MOST_OPEN = 4
+_OPEN: OrderedDict[tuple[Path, str, str], OpenSite] = OrderedDict()
+
+
+def site_file(node_config: Mapping[str, Setting], run_config: Mapping[str, Setting]) -> Path:
+    """Return the site's YAML: from the node's own configuration, or in a simulation by the node's number.
+
+    Raises:
+        RefusalError: If neither says it.
+    """
+    if "site-config" in node_config:
+        return Path(str(node_config["site-config"]))
+    sites = simulated_sites(str(run_config.get("simulation-sites", "")))
+    number = node_config.get("partition-id")
+    if not isinstance(number, int) or not 0 <= number < len(sites):
+        reason = f"the node has no site-config, and node {number!r} is none of {len(sites)} simulated sites"
+        raise RefusalError(SiteError.CONFIGURATION, reason)
+    return sites[number]
+
+
+def simulated_sites(text: str) -> list[Path]:
+    """Read the run configuration's ``simulation-sites``: a JSON list of files, or a glob pattern."""
+    if text.startswith("["):
+        return [Path(str(item)) for item in json.loads(text)]
+    return [Path(name) for name in sorted(glob.glob(text, recursive=True))]
+
+
+@dataclass
+class OpenSite:
+    """A site in one run.
+
+    Attributes:
+        config: Its YAML.
+        experiment: What the run trains.
+        run: The run's identifier.
+        data: Its images.
+        card: What the server knows of them.
+        device: Where to compute.
+    """
+
+    config: SiteConfig
+    experiment: Experiment
+    run: str
+    data: SiteData
+    card: DataCard
+    device: torch.device
+    _trainer: LocalTrainer | None = None
+    _initial: dict[str, Tensor] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder at the site: private state, log, pictures."""
+        return run_folder(self.config, self.run)
+
+    @property
+    def state(self) -> PrivateState:
+        """Private training state on the site's disk."""
+        return PrivateState(self.folder / "state")
+
+    @property
+    def trainer(self) -> LocalTrainer:
+        """Networks and batches; built when first needed."""
+        if self._trainer is None:
+            self._trainer = LocalTrainer(self.experiment, [self.data], self.device)
+            state = self._trainer.state()
+            names = local_keys(self._trainer.networks, self.experiment.federation)
+            self._initial = {f"networks.{name}": state[name].clone() for name in names}
+        return self._trainer
+
+    def initial_private(self) -> dict[str, Tensor]:
+        """Return the site's own parameters as they are before any training.
+
+        A process that has trained another round keeps its networks; they start from here, so that what they
+        hold depends on the site's disk alone.
+        """
+        _ = self.trainer
+        return dict(self._initial or {})
+
+
+def run_folder(config: SiteConfig, run: str) -> Path:
+    """Return where a site keeps what belongs to a run."""
+    return Path(config.work) / run
+
+
+def open_site(file: Path, run: str, experiment_json: str) -> OpenSite:
+    """Open a site for a run, or return it as opened before by this process.
+
+    Args:
+        file: The site's YAML.
+        run: The run's identifier; names the folder for private state.
+        experiment_json: As the server sent it.
+
+    Raises:
+        ConfigurationError: If YAML or experiment cannot be used.
+        DataError: If the site has no usable images.
+        RefusalError: If the experiment is for images of another kind.
+    """
+    experiment = experiment_from_json(experiment_json, "the server's request")
+    key = (file.resolve(), run, experiment.digest())
+    if key in _OPEN:
+        _OPEN.move_to_end(key)
+        return _OPEN[key]
+    config = load_site_config(file)
+    if (config.modality, config.channels) != (experiment.modality, experiment.channels):
+        raise RefusalError(
+            SiteError.CONFIGURATION, f"{file} is not for {experiment.modality}, {experiment.channels}"
+        )
+    data = SiteData.open(config)
+    site = OpenSite(config, experiment, run, data, DataCard.of(data), choose_device(config.device))
+    _OPEN[key] = site
+    while len(_OPEN) > _MOST_OPEN:
+        _OPEN.popitem(last=False)
+    return site
+
+
+def forget_sites() -> None:
+    """Close all sites of this process."""
+    _OPEN.clear()
+
+
+def use_threads(config: SiteConfig, simulated: bool) -> None:
+    """Let torch use as many threads as the site says; in a simulation as many as the worker was given.
+
+    Ray tells a worker its share of the processors through ``OMP_NUM_THREADS``.
+    """
+    if simulated:
+        torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    elif config.threads:
+        torch.set_num_threads(config.threads)

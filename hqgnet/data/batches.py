@@ -1,0 +1,198 @@
+"""Unpaired training batches as a pure function of data, seed, phase and step.
+
+Nothing about the past is kept: a run that resumes at step n sees the batches that the uninterrupted one would
+see, and sites with equal images see equal batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.dataset import CacheDataset
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.transforms import IMAGE, MASK, RandomFlips, training_transforms, untracked
+from hqgnet.errors import DataError, HqgnetError, Problem
+
+CACHE_BYTES = 8 * 2**30
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one training step.
+
+    Attributes:
+        lq: ``(B, C, S, S)`` in [0, 1].
+        hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``.
+        masks: Masks of ``lq``, ``(B, 1, S, S)`` of 0 and 1; None if not asked for, or not all exist.
+    """
+
+    lq: Tensor
+    hq: Tensor
+    masks: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+        return Batch(
+            self.lq.to(device), self.hq.to(device), None if self.masks is None else self.masks.to(device)
+        )
+
+
+class UnpairedBatches:
+    """Training images of one site, or of several pooled, decoded once and kept in memory at training size.
+
+    Args:
+        site_data: One or more opened sites; their training images are pooled in this order.
+        image_size: Side S of the square images, in pixels.
+        batch_size: Images B a batch; a smaller set is gone through several times within one.
+        seed: Decides order and flips. The site's name does not.
+        need_masks: Give masks; the ``cooperate`` phase then uses only LQ images that have one.
+        cache_bytes: Memory for images, at two bytes a value; what does not fit is read again each time.
+
+    Raises:
+        DataError: If there is no LQ or HQ training image (or no mask where needed), if the sites differ in
+            channels, or if a file has gone bad since its site was opened.
+    """
+
+    def __init__(
+        self,
+        site_data: SiteData | Sequence[SiteData],
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        need_masks: bool = False,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        sites = (site_data,) if isinstance(site_data, SiteData) else tuple(site_data)
+        lq = [sample for site in sites for sample in site.lq["train"]]
+        hq = [sample for site in sites for sample in site.hq["train"]]
+        masked = [index for index, sample in enumerate(lq) if sample.mask is not None]
+        _check(sites, lq, hq, masked, need_masks)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._need_masks = need_masks
+        channels = sites[0].config.channels
+        images = min(len(lq) + len(hq), cache_bytes // (2 * channels * image_size**2))
+        transform = training_transforms(image_size, channels)
+        # Both sets get their share of the memory.
+        lq_images = images * len(lq) // (len(lq) + len(hq))
+        with _plain_errors():
+            self._lq = _cached([_files(sample, need_masks) for sample in lq], transform, lq_images)
+            self._hq = _cached([_files(sample, False) for sample in hq], transform, images - lq_images)
+        self._all = np.arange(len(lq))
+        self._masked = np.array(masked, dtype=np.int64)
+
+    def batch(self, phase: str, step: int) -> Batch:
+        """Return the batch of a step: LQ images in a new random order each epoch, HQ images drawn at random.
+
+        Args:
+            phase: Name of the training phase; each has its own order.
+            step: Counted from 0 over the whole phase.
+        """
+        chosen = self._masked if self._need_masks and phase == "cooperate" else self._all
+        first = step * self._batch_size
+        lq_indexes = chosen[self._in_epochs(f"{phase}/lq", len(chosen), first, first + self._batch_size)]
+        hq_indexes = self._random(f"{phase}/hq", step).randint(len(self._hq), size=self._batch_size)
+        lq = self._flipped(self._lq, lq_indexes, f"{phase}/lq", step)
+        hq = self._flipped(self._hq, hq_indexes, f"{phase}/hq", step)
+        masks = [sample[MASK] for sample in lq if MASK in sample]
+        return Batch(_stack(lq), _stack(hq), torch.stack(masks).float() if len(masks) == len(lq) else None)
+
+    def pretraining_batch(self, step: int) -> Tensor:
+        """Return ``(B, C, S, S)`` for the autoencoder: half HQ, half LQ; an odd batch size alternates."""
+        first, last = step * self._batch_size, (step + 1) * self._batch_size
+        lq_first, lq_last = first // 2, last // 2
+        lq = self._in_epochs("pretrain/lq", len(self._lq), lq_first, lq_last)
+        hq = self._in_epochs("pretrain/hq", len(self._hq), first - lq_first, last - lq_last)
+        samples = self._flipped(self._hq, hq, "pretrain/hq", step)
+        samples += self._flipped(self._lq, lq, "pretrain/lq", step)
+        return _stack(samples)
+
+    def _in_epochs(self, stream: str, count: int, first: int, last: int) -> NDArray[np.int64]:
+        """Return indexes ``first`` to ``last`` of an endless sequence of permutations of ``count``."""
+        positions = range(first, last)
+        return np.array(
+            [_permutation(self._seed, stream, at // count, count)[at % count] for at in positions],
+            dtype=np.int64,
+        )
+
+    def _flipped(
+        self, dataset: CacheDataset, indexes: NDArray[np.int64], stream: str, step: int
+    ) -> list[dict[str, Tensor]]:
+        flips = RandomFlips(seed=_hash(self._seed, f"{stream}/flips", step)[0])
+        with _plain_errors():
+            return [flips(dataset[int(index)]) for index in indexes]
+
+    def _random(self, stream: str, step: int) -> np.random.RandomState:
+        return np.random.RandomState(_hash(self._seed, stream, step))
+
+
+def _hash(seed: int, stream: str, number: int) -> list[int]:
+    """Return eight 32-bit numbers that are the same on every machine and in every process."""
+    digest = hashlib.sha256(f"{seed}:{stream}:{number}".encode()).digest()
+    return [int(word) for word in np.frombuffer(digest, dtype="<u4")]
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, stream: str, epoch: int, count: int) -> NDArray[np.int64]:
+    # RandomState, not Generator: its numbers are promised never to change between versions of numpy.
+    return np.random.RandomState(_hash(seed, f"{stream}/order", epoch)).permutation(count)
+
+
+def _files(sample: Sample, with_mask: bool) -> dict[str, Any]:
+    return {IMAGE: sample.path} | ({MASK: sample.mask} if with_mask and sample.mask else {})
+
+
+def _cached(files: list[dict[str, Any]], transform: Any, images: int) -> CacheDataset:
+    with untracked():
+        return CacheDataset(
+            files, transform, cache_num=images, num_workers=None, progress=False, copy_cache=False
+        )
+
+
+def _stack(samples: Sequence[dict[str, Tensor]]) -> Tensor:
+    return torch.stack([sample[IMAGE] for sample in samples]).float()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """MONAI wraps what a transform raises; ours shall arrive as they are."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, HqgnetError):
+            raise error.__cause__ from None
+        raise
+
+
+def _check(
+    sites: Sequence[SiteData],
+    lq: Sequence[Sample],
+    hq: Sequence[Sample],
+    masked: Sequence[int],
+    need_masks: bool,
+) -> None:
+    where = " + ".join(site.config.name for site in sites) or "no site"
+    problems = [
+        Problem(where, f"there is no {name} training image", "Add images, or correct the split")
+        for name, samples in (("LQ", lq), ("HQ", hq))
+        if not samples
+    ]
+    if need_masks and lq and not masked:
+        problems.append(
+            Problem(where, "no LQ training image has a mask", "Give images.masks in the site file")
+        )
+    if len({site.config.channels for site in sites}) > 1:
+        problems.append(Problem(where, "the sites differ in channels", "Pool only grey or only colour sites"))
+    if problems:
+        raise DataError(problems)

@@ -1,0 +1,136 @@
+"""The site YAML: where one hospital's images lie, and what this hospital allows."""
+
+from __future__ import annotations
+
+import re
+from itertools import permutations
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from hqgnet.config import NAME_PATTERN, Modality
+from hqgnet.errors import ConfigurationError, Problem
+from hqgnet.yaml_files import load_yaml_model
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageFolders(_Frozen):
+    """Folders of images, searched with their sub-folders; relative to the YAML file."""
+
+    lq: Path = Field(description="folder of low-quality images")
+    hq: Path | None = Field(None, description="folder of high-quality images, of other patients or moments")
+    masks: Path | None = Field(None, description="folder of masks, each named like its LQ image")
+    twins: Path | None = Field(
+        None, description="folder of clean versions of LQ images, each named like it; for judging only"
+    )
+
+
+class SplitConfig(_Frozen):
+    """How patients are dealt to training, validation and test: by a file, or drawn."""
+
+    file: Path | None = Field(
+        None, description="CSV with columns file, patient, split; file is relative to the CSV's folder"
+    )
+    patient_pattern: str = Field(
+        r"^(?P<patient>[^_]+)",
+        description="regular expression that finds the patient in a file name without suffix",
+    )
+    validation: float = Field(0.1, ge=0, lt=1, description="share of patients for choosing the best model")
+    test: float = Field(0.2, ge=0, lt=1, description="share of patients for the final figures")
+    seed: int = Field(0, strict=True, ge=0, description="which draw")
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _names_a_patient(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error}): correct it") from error
+        if "patient" not in groups:
+            raise ValueError("has no group named patient: mark it as (?P<patient>...)")
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SplitConfig:
+        drawn = sorted(self.model_fields_set - {"file"})
+        if self.file is not None and drawn:
+            raise ValueError(
+                f"file and {', '.join(drawn)} exclude each other: keep the file or the drawn split"
+            )
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave nothing to train on: let them sum to less than 1")
+        return self
+
+
+class SiteConfig(_Frozen):
+    """One hospital's site file."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="the site's name in the federation, such as site-1")
+    modality: Modality = Field(description="what the images are")
+    channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour images")
+    images: ImageFolders = Field(description="where the images lie")
+    split: SplitConfig = Field(
+        default_factory=SplitConfig, description="which patients train, validate and test"
+    )
+    work: Path = Field(
+        Path("work"), description="private folder for state and pictures; never leaves the site"
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$", description="auto, cpu, cuda or cuda:N"
+    )
+    threads: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=1024,
+        description="processor threads to use; null leaves the choice to torch",
+    )
+    share_guidance: bool = Field(
+        True, strict=True, description="whether the mean cue of the HQ images (64 numbers) may leave the site"
+    )
+    minimum_images_for_guidance: int = Field(
+        8,
+        strict=True,
+        ge=1,
+        description="share the mean cue only if it is taken over at least so many images",
+    )
+
+
+def load_site_config(path: Path) -> SiteConfig:
+    """Read and check a site file; its relative paths are made absolute.
+
+    Raises:
+        ConfigurationError: Naming every mistake with file, key, value and remedy.
+    """
+    config = load_yaml_model(path, SiteConfig)
+    root = path.parent.absolute()
+    folders = {name: root / value for name, value in config.images if value is not None}
+    work = root / config.work
+    problems = _overlaps(folders, work, str(path))
+    if problems:
+        raise ConfigurationError(problems)
+    split_file = config.split.file
+    split = (
+        config.split if split_file is None else config.split.model_copy(update={"file": root / split_file})
+    )
+    return config.model_copy(
+        update={"images": config.images.model_copy(update=folders), "split": split, "work": work}
+    )
+
+
+def _overlaps(folders: dict[str, Path], work: Path, where: str) -> list[Problem]:
+    """A folder inside another would be read twice, HQ as LQ or our own pictures as data."""
+    keys = {f"images.{name}": folder.resolve() for name, folder in folders.items()} | {"work": work.resolve()}
+    problems = []
+    for (inner, inner_path), (outer, outer_path) in permutations(keys.items(), 2):
+        if outer == "work" or not inner_path.is_relative_to(outer_path):
+            continue
+        if inner_path == outer_path and inner < outer:
+            continue  # reported once, in the other order
+        what = f"{inner_path} is the same as or lies inside {outer} ({outer_path})"
+        problems.append(Problem(f"{where}: {inner}", what, "Give each its own folder, side by side"))
+    return problems

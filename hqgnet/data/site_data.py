@@ -1,0 +1,278 @@
+"""A site's folders, checked once and dealt to training, validation and test."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from hqgnet.data.reading import IMAGE_SUFFIXES, is_coloured, read_image, read_mask
+from hqgnet.data.site_config import SiteConfig
+from hqgnet.data.splits import SPLITS, Place, assign_splits
+from hqgnet.data.transforms import resize_longer_side, resize_mask
+from hqgnet.errors import DataError, Problem
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One LQ or HQ image.
+
+    Attributes:
+        path: Its file.
+        patient: Whose it is; never leaves the site.
+        mask: Its mask file, if any (LQ only).
+        twin: The file of its clean version, if any (LQ only); for judging, never for training.
+    """
+
+    path: Path
+    patient: str
+    mask: Path | None = None
+    twin: Path | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationItem:
+    """One LQ image to judge a model on, at evaluation size.
+
+    Attributes:
+        index: Number in its split, from 0; stands for the file's name wherever results leave the site.
+        sample: Its files.
+        lq: ``(C, H, W)`` in [0, 1].
+        mask: ``(1, H, W)`` of 0 and 1, or None.
+        twin: Clean version, ``(C, H, W)`` in [0, 1], or None.
+    """
+
+    index: int
+    sample: Sample
+    lq: Tensor
+    mask: Tensor | None
+    twin: Tensor | None
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """A site's images. Create it with :meth:`open`.
+
+    Attributes:
+        config: The site file.
+        lq: LQ images by split (``train``, ``validation``, ``test``), in the order of their names.
+        hq: HQ images, likewise.
+        skipped: Files that cannot be read, and why; they are in no split.
+        size_range: Shortest and longest side of all LQ and HQ images, in pixels.
+    """
+
+    config: SiteConfig
+    lq: Mapping[str, tuple[Sample, ...]]
+    hq: Mapping[str, tuple[Sample, ...]]
+    skipped: tuple[Problem, ...]
+    size_range: tuple[int, int]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether an LQ training image has a mask."""
+        return any(sample.mask for sample in self.lq["train"])
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether an LQ image has a clean twin to judge by."""
+        return any(sample.twin for samples in self.lq.values() for sample in samples)
+
+    @classmethod
+    def open(cls, config: SiteConfig) -> SiteData:
+        """Find a site's images, decode each once to see that it is whole, and deal them to splits.
+
+        Masks and twins belong to the LQ image of the same name (suffix apart) in the same sub-folder. LQ
+        images without a mask or twin are kept. Files that cannot be read are skipped and named in
+        ``skipped``; the draw of splits counts them, so that a file that goes bad moves no patient to another
+        split.
+
+        Raises:
+            DataError: With all problems of the site: missing folders, no usable LQ or HQ training image,
+                masks or twins without their image or of another size, coloured images at a site of one
+                channel, mistakes in the split.
+        """
+        return _Opening(config).finish()
+
+    def evaluation_items(self, split: str, image_size: int) -> Iterator[EvaluationItem]:
+        """Read a split's LQ images one by one, resized so that the longer side is ``image_size`` pixels.
+
+        Raises:
+            DataError: If a file has gone bad since the site was opened.
+        """
+        channels = self.config.channels
+        for index, sample in enumerate(self.lq[split]):
+            mask = None if sample.mask is None else resize_mask(read_mask(sample.mask), image_size)
+            twin = (
+                None
+                if sample.twin is None
+                else resize_longer_side(read_image(sample.twin, channels), image_size)
+            )
+            lq = resize_longer_side(read_image(sample.path, channels), image_size)
+            yield EvaluationItem(index, sample, lq, mask, twin)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    shape: tuple[int, int] | None = None
+    coloured: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+class _Opening:
+    """Collects a site's files and all that is wrong with them."""
+
+    def __init__(self, config: SiteConfig) -> None:
+        self._config = config
+        self._problems: list[Problem] = []
+        images = config.images
+        lq, hq = self._find("lq", images.lq), self._find("hq", images.hq)
+        self._files = {"lq": lq, "hq": hq}
+        self._masks = self._companions("masks", images.masks)
+        self._twins = self._companions("twins", images.twins)
+        decoded = [*lq, *hq, *self._twins.values()]
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            self._checked = dict(zip(decoded, pool.map(_check_image, decoded), strict=True))
+            masks = list(self._masks.values())
+            self._checked |= zip(masks, pool.map(_check_mask, masks), strict=True)
+        self._places = self._assign(lq, hq)
+
+    def finish(self) -> SiteData:
+        """Return the site, or raise everything that is wrong with it."""
+        self._check_sizes()
+        self._check_channels()
+        lq, hq = self._deal("lq"), self._deal("hq")
+        if self._problems:
+            raise DataError(self._problems)
+        sides = [
+            side for name in ("lq", "hq") for path in self._files[name] for side in self._shape(path) or ()
+        ]
+        skipped = tuple(problem for checked in self._checked.values() for problem in checked.problems)
+        return SiteData(self._config, lq, hq, skipped, (min(sides), max(sides)))
+
+    def _find(self, name: str, folder: Path | None) -> list[Path]:
+        where = f"site {self._config.name}: images.{name}"
+        if folder is None:
+            self._problems.append(Problem(where, "is not given", "Name the folder in the site file"))
+            return []
+        if not folder.is_dir():
+            self._problems.append(
+                Problem(where, f"folder {folder} is missing", "Create it or correct the path")
+            )
+            return []
+        found = [Path(root, file) for root, _, files in os.walk(folder) for file in files if file[0] != "."]
+        images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            what = f"folder {folder} holds no image ({len(found)} other files)"
+            remedy = f"Put images there; suffixes read are {', '.join(sorted(IMAGE_SUFFIXES))}"
+            self._problems.append(Problem(where, what, remedy))
+        return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+
+    def _companions(self, name: str, folder: Path | None) -> dict[Path, Path]:
+        """Return masks or twins by their LQ image."""
+        if folder is None:
+            return {}
+        image_of = self._by_key("lq", self._files["lq"], self._config.images.lq)
+        companion_of = self._by_key(name, self._find(name, folder), folder)
+        for key, path in companion_of.items():
+            if image_of and key not in image_of:
+                what = f"has no LQ image of the name {key} in {self._config.images.lq}"
+                self._problems.append(Problem(str(path), what, "Remove it, or name it like its image"))
+        return {image_of[key]: path for key, path in companion_of.items() if key in image_of}
+
+    def _by_key(self, name: str, paths: Sequence[Path], folder: Path) -> dict[str, Path]:
+        keyed: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in paths:
+            keyed[path.relative_to(folder).with_suffix("").as_posix()].append(path)
+        for key, same in keyed.items():
+            if len(same) > 1:
+                what = f"{' and '.join(path.name for path in same)} share the name {key}"
+                place = f"site {self._config.name}: images.{name}"
+                problem = Problem(place, what, "Rename one: masks and twins are found by name")
+                if problem not in self._problems:
+                    self._problems.append(problem)
+        return {key: same[0] for key, same in keyed.items()}
+
+    def _assign(self, lq: Sequence[Path], hq: Sequence[Path]) -> dict[Path, Place]:
+        try:
+            places = assign_splits(self._config.split, lq, hq)
+        except DataError as error:
+            self._problems.extend(error.problems)
+            return {}
+        split = self._config.split
+        patients = {places[path].patient for path in lq}
+        if split.file is None and split.test > 0 and len(patients) == 1:
+            what = (
+                f"all {len(lq)} LQ images are of one patient ({patients.pop()!r}): none is left for testing"
+            )
+            remedy = "Correct the pattern, give split.file, or set split.test and split.validation to 0"
+            where = f"site {self._config.name}: split.patient_pattern {split.patient_pattern!r}"
+            self._problems.append(Problem(where, what, remedy))
+        return places
+
+    def _check_sizes(self) -> None:
+        for kind, companions in (("mask", self._masks), ("twin", self._twins)):
+            for image, companion in companions.items():
+                shape, wanted = self._shape(companion), self._shape(image)
+                if shape and wanted and shape != wanted:
+                    what = f"is {shape[1]} x {shape[0]} pixels, its image {image} {wanted[1]} x {wanted[0]}"
+                    remedy = f"Give a {kind} of the image's size, or remove it"
+                    self._problems.append(Problem(str(companion), what, remedy))
+
+    def _check_channels(self) -> None:
+        if self._config.channels == 3:
+            return
+        for name, paths in self._files.items():
+            coloured = [path for path in paths if self._checked[path].coloured]
+            if coloured:
+                where = f"site {self._config.name}: images.{name}"
+                what = (
+                    f"{len(coloured)} of {len(paths)} images are coloured (first {coloured[0]}); channels: 1"
+                )
+                self._problems.append(
+                    Problem(where, what, "Write channels: 3, or convert the images to grey")
+                )
+
+    def _deal(self, name: str) -> dict[str, tuple[Sample, ...]]:
+        readable = [path for path in self._files[name] if self._shape(path)]
+        samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+        for path in readable:
+            if place := self._places.get(path):
+                masks, twins = (self._masks, self._twins) if name == "lq" else ({}, {})
+                mask, twin = self._usable(masks.get(path)), self._usable(twins.get(path))
+                samples[place.split].append(Sample(path, place.patient, mask, twin))
+        where = f"site {self._config.name}: images.{name}"
+        if self._files[name] and not readable:
+            first = self._checked[self._files[name][0]].problems[0]
+            what = f"none of {len(self._files[name])} images can be read (first: {first.where}: {first.what})"
+            self._problems.append(Problem(where, what, first.remedy))
+        elif readable and self._places and not samples["train"]:
+            what = f"none of its {len(readable)} readable images is in the training split"
+            self._problems.append(Problem(where, what, "Give more patients, or correct the split"))
+        return {split: tuple(dealt) for split, dealt in samples.items()}
+
+    def _usable(self, companion: Path | None) -> Path | None:
+        return companion if companion is not None and self._shape(companion) else None
+
+    def _shape(self, path: Path) -> tuple[int, int] | None:
+        return self._checked[path].shape
+
+
+def _check_image(path: Path) -> _Checked:
+    try:
+        image = read_image(path)
+    except DataError as error:
+        return _Checked(problems=error.problems)
+    return _Checked((image.shape[1], image.shape[2]), is_coloured(image))
+
+
+def _check_mask(path: Path) -> _Checked:
+    try:
+        mask = read_mask(path)
+    except DataError as error:
+        return _Checked(problems=error.problems)
+    return _Checked((mask.shape[1], mask.shape[2]))

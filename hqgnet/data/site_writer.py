@@ -1,0 +1,163 @@
+"""Write a site folder: images, masks, twins, the split by patient and the site's YAML, all or nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hqgnet.errors import DataError, OutputError, Problem
+
+Quality = Literal["lq", "hq"]
+Split = Literal["train", "validation", "test"]
+
+SITE_YAML = """\
+# {about}
+# One hospital of a federation: what it holds and where. Nothing named here leaves the site.
+# Paths are relative to this file.
+name: {name}
+modality: {modality}
+channels: {channels}            # 3 for RGB, 1 for grey
+images:
+  lq: images/lq          # low-quality images, to be enhanced
+  hq: images/hq          # high-quality images of other patients: the guidance, unpaired
+{optional}split:
+  file: split.csv        # columns file, patient, split; a patient is in one split only
+"""
+OPTIONAL_LINES = {
+    "masks": "  masks: masks           # one for each low-quality image, under the same file name\n",
+    "twins": "  twins: twins           # clean validation and test images: for judging, never for training\n",
+}
+
+
+@dataclass(frozen=True)
+class SiteImage:
+    """One image of a site and what belongs to it.
+
+    Attributes:
+        file: File name, such as ``p012_lq_0.png``; the same for mask and twin.
+        patient: Pseudonym, such as ``p012``.
+        quality: ``lq`` or ``hq``.
+        split: ``train``, ``validation`` or ``test``.
+        image: (H, W, C) in [0, 1], C 1 or 3.
+        mask: (H, W) uint8, 0 or 255, or None.
+        twin: The clean (H, W, C) image, outside the train split only, or None.
+    """
+
+    file: str
+    patient: str
+    quality: Quality
+    split: Split
+    image: NDArray[np.float64]
+    mask: NDArray[np.uint8] | None = None
+    twin: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse paired training."""
+        if self.twin is not None and self.split == "train":
+            raise ValueError(f"{self.file}: a clean twin in the train split would make the training paired")
+
+
+def refuse_to_overwrite(folders: Iterable[Path]) -> None:
+    """Make sure that none of the folders holds anything yet.
+
+    Args:
+        folders: Site folders about to be written.
+
+    Raises:
+        DataError: Naming every folder that is not empty, or that is a file.
+    """
+    problems = [
+        Problem(
+            str(folder), "exists already and is not empty", "Choose another output folder or remove this one"
+        )
+        for folder in folders
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def write_site(
+    folder: Path, images: Iterable[SiteImage], *, modality: str, channels: int, about: str
+) -> Path:
+    """Write a site folder; it appears complete or not at all.
+
+    Args:
+        folder: Where; its name is the site's name. It must not exist or be empty.
+        images: The site's images; may be a generator, one image is held at a time.
+        modality: ``fundus``, ``ccm`` or ``colonoscopy``.
+        channels: 3 or 1, as in the images.
+        about: One line for the head of the YAML file.
+
+    Returns:
+        The path of its ``site.yaml``.
+
+    Raises:
+        DataError: If the folder is not empty.
+        OutputError: If the disk refuses.
+        ValueError: If a patient is in two splits or a file name occurs twice.
+    """
+    refuse_to_overwrite([folder])
+    partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+    try:
+        partial.mkdir(parents=True)
+        kinds = _write_images(partial, images)
+        optional = "".join(line for kind, line in OPTIONAL_LINES.items() if kind in kinds)
+        text = SITE_YAML.format(
+            about=about, name=folder.name, modality=modality, channels=channels, optional=optional
+        )
+        (partial / "site.yaml").write_text(text, encoding="utf-8")
+        partial.rename(folder)
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        remedy = "Check that the folder above is writable and has free space"
+        raise OutputError(Problem(str(folder), what, remedy)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder / "site.yaml"
+
+
+def _write_images(folder: Path, images: Iterable[SiteImage]) -> set[str]:
+    """Write images and ``split.csv``; returns which of the optional folders came to be."""
+    rows: dict[str, tuple[str, str]] = {}
+    split_of: dict[str, str] = {}
+    kinds: set[str] = set()
+    for item in images:
+        path = f"images/{item.quality}/{item.file}"
+        if path in rows:
+            raise ValueError(f"{path} occurs twice")
+        if split_of.setdefault(item.patient, item.split) != item.split:
+            raise ValueError(f"patient {item.patient} is in {split_of[item.patient]} and in {item.split}")
+        rows[path] = (item.patient, item.split)
+        _write_png(folder / path, to_8_bit(item.image))
+        if item.mask is not None:
+            kinds.add("masks")
+            _write_png(folder / "masks" / item.file, item.mask)
+        if item.twin is not None:
+            kinds.add("twins")
+            _write_png(folder / "twins" / item.file, to_8_bit(item.twin))
+    with (folder / "split.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "patient", "split"])
+        writer.writerows((path, *rows[path]) for path in sorted(rows))
+    return kinds
+
+
+def to_8_bit(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Round (H, W, C) in [0, 1] to 8 bits; a single channel is dropped, as PNG has it."""
+    rounded = np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return rounded[..., 0] if rounded.ndim == 3 and rounded.shape[-1] == 1 else rounded
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="PNG", compress_level=6)

@@ -1,0 +1,1 @@
+"""What leaves a site, and in which form."""

@@ -1,0 +1,112 @@
+"""Arrays as they cross the wire: names, shapes, two types, finite numbers, and nothing else.
+
+Weights travel as float32, counters (batches seen by a normalisation layer) as int64. Other types are
+refused: bfloat16 has no place in numpy, and a silent conversion would change what a site sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float32] | NDArray[np.int64]
+Arrays = dict[str, Array]
+_DTYPES = {torch.float32: "float32", torch.int64: "int64"}
+_LARGEST_INTEGER = 2**32
+
+
+class ArrayFault(StrEnum):
+    """What can be wrong with a set of arrays."""
+
+    MISSING = "array-missing"
+    UNKNOWN = "array-unknown"
+    SHAPE = "array-shape"
+    DTYPE = "array-dtype"
+    NOT_FINITE = "array-not-finite"
+
+
+class ArrayError(ValueError):
+    """A set of arrays is not what the phase of the run asks for.
+
+    Args:
+        fault: What is wrong.
+        name: Of the first array concerned.
+    """
+
+    def __init__(self, fault: ArrayFault, name: str) -> None:
+        super().__init__(f"{fault}: {name}")
+        self.fault = fault
+        self.name = name
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Shape and type of one array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def specs(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, ArraySpec]:
+    """Return what the arrays of ``names`` must look like.
+
+    Raises:
+        ArrayError: If a tensor has a type that does not travel.
+    """
+    return {name: ArraySpec(tuple(tensors[name].shape), _dtype(name, tensors[name])) for name in names}
+
+
+def to_arrays(tensors: Mapping[str, Tensor], names: Iterable[str]) -> Arrays:
+    """Return the named tensors as numpy arrays that share memory with them where they lie on the CPU.
+
+    Raises:
+        ArrayError: If a tensor has a type that does not travel.
+    """
+    for name in (names := tuple(names)):
+        _dtype(name, tensors[name])
+    return {name: tensors[name].detach().cpu().contiguous().numpy() for name in names}
+
+
+def to_tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Return copies of the arrays as tensors."""
+    return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+
+
+def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, ArraySpec]) -> None:
+    """Check that ``arrays`` are exactly the expected ones: same names, shapes and types, all numbers finite.
+
+    Raises:
+        ArrayError: For the first fault found; shapes are compared as they are, nothing is broadcast.
+    """
+    for name in expected:
+        if name not in arrays:
+            raise ArrayError(ArrayFault.MISSING, name)
+    for name, array in arrays.items():
+        spec = expected.get(name)
+        if spec is None:
+            raise ArrayError(ArrayFault.UNKNOWN, name)
+        if str(array.dtype) != spec.dtype:
+            raise ArrayError(ArrayFault.DTYPE, name)
+        if tuple(array.shape) != spec.shape:
+            raise ArrayError(ArrayFault.SHAPE, name)
+        if not _sane(array):
+            raise ArrayError(ArrayFault.NOT_FINITE, name)
+
+
+def _sane(array: Array) -> bool:
+    if np.issubdtype(array.dtype, np.integer):
+        # Bounded so that a weighted sum over sites cannot overflow.
+        return bool(np.all((array >= 0) & (array < _LARGEST_INTEGER)))
+    return bool(np.isfinite(array).all())
+
+
+def _dtype(name: str, tensor: Tensor) -> str:
+    if tensor.dtype not in _DTYPES:
+        raise ArrayError(ArrayFault.DTYPE, name)
+    return _DTYPES[tensor.dtype]

@@ -1,0 +1,160 @@
+"""What the sites say of a model: their rows, the mean over sites, and the figure over all their images."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from flwr.app import MessageType
+from flwr.serverapp import Grid
+from torch import Tensor
+
+from hqgnet.config import Experiment, PhaseName
+from hqgnet.errors import DataError
+from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.update import (
+    EvaluateRequest,
+    MalformedMessageError,
+    ScoresHeader,
+    read_message,
+)
+from hqgnet.scores import Row, SiteScores
+from server.global_model import GlobalModel
+from server.guards import Fault, RefusedReplyError, check_scores
+from server.link import Reply, ask
+from server.roster import Site
+from server.wire import read_guidance, read_header, read_refusal, write_arrays, write_request
+
+_COUNTS = ("images",)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One evaluation by the sites.
+
+    Attributes:
+        phase: Of the model.
+        round: Of the model, in its phase.
+        split: Which images.
+        rows: By site.
+        mean: Mean over the sites that have the figure.
+        sites_behind: How many sites that are, by figure.
+        pooled: The same figures over all images of all sites.
+        guidance: Mean cue of the sites' HQ images ``(64,)``; None if no site lets it go.
+        failed: Fault by site.
+        seconds: The slowest site's time.
+    """
+
+    phase: PhaseName
+    round: int
+    split: str
+    rows: dict[str, Row]
+    mean: Row
+    sites_behind: dict[str, int]
+    pooled: Row
+    guidance: Tensor | None
+    failed: dict[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Answer:
+    header: ScoresHeader
+    scores: SiteScores
+    guidance: Tensor | None
+
+
+def judge(
+    grid: Grid,
+    sites: Sequence[Site],
+    experiment: Experiment,
+    model: GlobalModel,
+    parameters: Arrays,
+    request: EvaluateRequest,
+) -> Judgement:
+    """Let the sites judge ``parameters``; a site that does not answer is named and left out.
+
+    Args:
+        grid: Flower's.
+        sites: Who judges.
+        experiment: Gives the deadline.
+        model: Knows what travels.
+        parameters: Global parameters.
+        request: Goes to every site.
+    """
+    arrays = write_arrays(model.for_evaluation(parameters, with_task=request.with_task))
+    content = write_request(request.to_json(), arrays)
+    by_node = {site.node_id: site for site in sites}
+    answers: dict[str, _Answer] = {}
+    failed: dict[str, str] = {}
+    deadline = experiment.federation.round_deadline_s
+    group = f"{request.phase}-{request.round}-{request.split}"
+    for reply in ask(grid, dict.fromkeys(by_node, content), MessageType.EVALUATE, group, deadline):
+        site = by_node[reply.node_id]
+        try:
+            answers[site.name] = _read(reply, request, site, model.guidance_size)
+        except RefusedReplyError as error:
+            failed[site.name] = error.code
+    ordered = {name: answers[name] for name in sorted(answers)}
+    rows = {name: answer.scores.row() for name, answer in ordered.items()}
+    mean, behind = site_mean(rows)
+    pooled = sum((answer.scores for answer in ordered.values()), SiteScores())
+    seconds = max((answer.header.seconds for answer in ordered.values()), default=0.0)
+    return Judgement(
+        request.phase,
+        request.round,
+        request.split,
+        rows,
+        mean,
+        behind,
+        pooled.row(),
+        _mean_guidance(list(ordered.values())),
+        failed,
+        seconds,
+    )
+
+
+def site_mean(rows: Mapping[str, Row]) -> tuple[Row, dict[str, int]]:
+    """Return each figure's mean over the sites that have it, and how many those are; counts are summed."""
+    mean: Row = {}
+    behind: dict[str, int] = {}
+    for name in dict.fromkeys(name for row in rows.values() for name in row):
+        values = [value for row in rows.values() if (value := row.get(name)) is not None]
+        if name in _COUNTS:
+            mean[name] = sum(values)
+        else:
+            mean[name] = statistics.fmean(values) if values else None
+            behind[name] = len(values)
+    return mean, behind
+
+
+def _read(reply: Reply, request: EvaluateRequest, site: Site, guidance_size: int) -> _Answer:
+    if reply.content is None:
+        raise RefusedReplyError(reply.fault or Fault.TRANSPORT)
+    refusal = read_refusal(reply.content)
+    if refusal is not None:
+        raise RefusedReplyError(refusal)
+    try:
+        header = read_message(read_header(reply.content), ScoresHeader)
+        check_scores(header, request, site.name)
+        vector = read_guidance(reply.content, guidance_size) if request.want_guidance else None
+        if (vector is None) != (header.guidance_images == 0) or header.guidance_images > site.card.hq.train:
+            raise RefusedReplyError(Fault.COUNTS)
+        guidance = None if vector is None else torch.tensor(vector)
+        return _Answer(header, SiteScores.from_json(header.scores), guidance)
+    except (MalformedMessageError, DataError) as error:
+        raise RefusedReplyError(Fault.MALFORMED) from error
+
+
+def _mean_guidance(answers: Sequence[_Answer]) -> Tensor | None:
+    weighted = [
+        (answer.guidance.double(), answer.header.guidance_images)
+        for answer in answers
+        if answer.guidance is not None
+    ]
+    if not weighted:
+        return None
+    total = sum(count for _, count in weighted)
+    return torch.stack([vector * count for vector, count in weighted]).sum(dim=0).div(total).float()

@@ -1,0 +1,218 @@
+"""Flower's local processes for one simulation: an own home, loopback only, and always ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from hqgnet.errors import ConfigurationError, Problem, RunFailedError
+
+_HEALTHY_S = 60.0
+_POLL_S = 0.05
+_END_S = 15.0
+_CONNECTION = "hqgnet"
+_APP = """\
+[project]
+name = "hqgnet-simulation"
+version = "1.0.0"
+description = "Components of the installed packages"
+license = "Apache-2.0"
+
+[tool.flwr.app]
+publisher = "hqgnet"
+
+[tool.flwr.app.components]
+serverapp = "server.app:app"
+clientapp = "client.app:app"
+
+[tool.flwr.app.config]
+experiment = ""
+run-dir = ""
+simulation-sites = ""
+seed = -1
+overwrite = false
+"""
+
+
+class LocalFlower:
+    """A SuperLink in simulation mode, as a context manager: whatever happens, its processes end with it.
+
+    Args:
+        logs: Folder for what the processes write; must exist.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._home = Path()
+        self._port = 0
+        self._superlink: subprocess.Popen[bytes] | None = None
+        self._stream: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LocalFlower:
+        """Start the SuperLink; :meth:`run` waits until it is ready."""
+        # Ray's socket paths have to stay under 107 characters: a short home in the system's temporary folder.
+        self._home = Path(tempfile.mkdtemp(prefix="hqgnet-"))
+        self._port, control = _free_ports(2)
+        app = self._home / "app"
+        app.mkdir()
+        (app / "pyproject.toml").write_text(_APP, encoding="utf-8")
+        connection = f'[superlink.{_CONNECTION}]\naddress = "127.0.0.1:{self._port}"\ninsecure = true\n'
+        settings = f'[superlink]\ndefault = "{_CONNECTION}"\n\n{connection}'
+        (self._home / "config.toml").write_text(settings, encoding="utf-8")
+        command = [
+            *(_executable("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+            *("--control-api-address", f"127.0.0.1:{control}"),
+            "--disable-runtime-dependency-installation",
+        ]
+        with (self._logs / "superlink.log").open("wb") as log:
+            self._superlink = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), start_new_session=True
+            )
+        return self
+
+    def run(
+        self, sites: int, resources: Mapping[str, float], settings: Mapping[str, str | int | bool]
+    ) -> None:
+        """Submit the run; its log goes to ``flower.log`` from now on.
+
+        Args:
+            sites: Simulated nodes.
+            resources: Flower's federation configuration, for example ``client-resources-num-gpus``.
+            settings: The run configuration.
+
+        Raises:
+            RunFailedError: If the SuperLink does not come up.
+        """
+        self._wait_until_healthy()
+        federation = " ".join(
+            f"{name}={value}" for name, value in {"num-supernodes": sites, **resources}.items()
+        )
+        run_config = " ".join(f"{name}={_toml(value)}" for name, value in settings.items())
+        command = [_executable("flwr"), "run", str(self._home / "app"), _CONNECTION, "--stream"]
+        command += ["--federation-config", federation, "--run-config", run_config]
+        with (self._logs / "flower.log").open("wb") as log:
+            self._stream = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), cwd=self._home
+            )
+
+    def ended(self) -> bool:
+        """Return whether the run is over, as far as Flower goes (``flwr run`` itself does not say how)."""
+        stream, superlink = self._stream, self._superlink
+        return (
+            stream is None or superlink is None or stream.poll() is not None or superlink.poll() is not None
+        )
+
+    def final_status(self) -> str:
+        """Return Flower's word on the run, for example ``finished:failed``; ``unknown`` if it gives none."""
+        match = re.search(rb"started run (\d+)", (self._logs / "flower.log").read_bytes())
+        if match is None or self._superlink is None or self._superlink.poll() is not None:
+            return "unknown"
+        command = [
+            _executable("flwr"),
+            "list",
+            _CONNECTION,
+            "--run-id",
+            match[1].decode(),
+            "--format",
+            "json",
+        ]
+        try:
+            listed = subprocess.run(
+                command, capture_output=True, env=self._environment(), timeout=30, cwd=self._home, check=False
+            )
+            return str(json.loads(listed.stdout)["runs"][0]["status"])
+        except (subprocess.TimeoutExpired, ValueError, LookupError):
+            return "unknown"
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all processes: politely, then by force."""
+        for process in (self._stream, self._superlink):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        if self._superlink is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._superlink.wait(_END_S)
+            # The session holds what the SuperLink started; Ray's processes end with their driver.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._superlink.pid, signal.SIGKILL)
+            self._superlink.wait()
+        if self._stream is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._stream.wait(_END_S)
+            self._stream.kill()
+            self._stream.wait()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _wait_until_healthy(self) -> None:
+        begun = time.monotonic()
+        while time.monotonic() - begun < _HEALTHY_S:
+            if self._superlink is None or self._superlink.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/health", timeout=1):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(_POLL_S)
+        remedy = f"Its log is {self._logs / 'superlink.log'}"
+        raise RunFailedError(Problem("flower-superlink", "did not start", remedy))
+
+    def _environment(self) -> dict[str, str]:
+        # Our packages may run from a working tree that is not installed.
+        tree = Path(__file__).resolve().parents[1]
+        paths = [] if tree == Path(sysconfig.get_path("purelib")).resolve() else [str(tree)]
+        paths += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+        return os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": os.pathsep.join(paths),
+            "FLWR_HOME": str(self._home),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+            "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+            "RAY_TMPDIR": str(self._home),
+            "RAY_DEDUP_LOGS": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            # Without clusters Ray binds its ports to loopback, on Linux as on other systems.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        }
+
+
+def _executable(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        remedy = "Install the package's dependencies (flwr[simulation]) in this environment"
+        raise ConfigurationError(Problem(name, "is not installed", remedy))
+    return found
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [int(opened.getsockname()[1]) for opened in sockets]
+
+
+def _toml(value: str | int | bool) -> str:
+    if isinstance(value, str):
+        return json.dumps(value)
+    return str(value).lower()

@@ -1,0 +1,99 @@
+"""The global model: what the sites train on, and the averaged copy that is judged and published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqgnet.config import Experiment, PhaseName
+from hqgnet.exchange.arrays import Array, Arrays, ArraySpec, specs, to_arrays, to_tensors
+from hqgnet.exchange.groups import evaluation_keys, shared_keys
+from hqgnet.model_file import save_model
+from hqgnet.networks import build_networks
+from server.strategies import STRATEGIES
+
+
+class GlobalModel:
+    """Global parameters, stepped once a round.
+
+    Every site builds the same initial networks from the experiment's seed, so only what a phase shares
+    travels. ``published`` is an exponential average over the rounds of a phase where
+    ``federation.server_average`` asks for it, and the same as ``latest`` where not. A phase begins from
+    what the one before published.
+
+    Args:
+        experiment: What is trained.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed)
+        state = self._networks.state_dict()
+        self._specs = specs(state, state)
+        self.latest: Arrays = {name: array.copy() for name, array in to_arrays(state, state).items()}
+        self.published: Arrays = dict(self.latest)
+        self._strategy = STRATEGIES[experiment.federation.strategy]()
+        self._rounds_in_phase = 0
+
+    @property
+    def guidance_size(self) -> int:
+        """Numbers in v_z."""
+        return self._experiment.numbers.guidance_dim
+
+    def begin_phase(self) -> None:
+        """Start a phase from the published model."""
+        self.latest = dict(self.published)
+        self._strategy = STRATEGIES[self._experiment.federation.strategy]()
+        self._rounds_in_phase = 0
+
+    def outgoing(self, phase: PhaseName) -> Arrays:
+        """Return what every site receives to train on."""
+        return self._take(self.latest, shared_keys(self._networks, phase, self._experiment.federation))
+
+    def expected(self, phase: PhaseName, has_labels: bool) -> dict[str, ArraySpec]:
+        """Return what the update of a site must look like."""
+        names = shared_keys(self._networks, phase, self._experiment.federation, has_labels)
+        return {name: self._specs[name] for name in names}
+
+    def for_evaluation(self, parameters: Arrays, *, with_task: bool) -> Arrays:
+        """Return what every site receives to judge ``parameters``."""
+        names = evaluation_keys(self._networks, self._experiment.federation, with_task=with_task)
+        return self._take(parameters, names)
+
+    def step(self, mean: Mapping[str, Array]) -> None:
+        """Take the strategy's step, and fold it into the published average."""
+        self.latest = self.latest | self._strategy.step(self.latest, mean)
+        self._rounds_in_phase += 1
+        decay = self._experiment.federation.server_average
+        if decay == 0.0 or self._rounds_in_phase == 1:
+            self.published = dict(self.latest)
+            return
+        self.published = self.published | {
+            name: _averaged(self.published[name], self.latest[name], decay) for name in mean
+        }
+
+    def save(
+        self, path: Path, parameters: Arrays, guidance: Tensor | None, details: Mapping[str, Any]
+    ) -> None:
+        """Write ``parameters`` as a model file.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self._networks.load_state_dict(to_tensors(parameters))
+        save_model(path, self._networks, self._experiment, guidance=guidance, details=dict(details))
+
+    @staticmethod
+    def _take(parameters: Arrays, names: Iterable[str]) -> Arrays:
+        return {name: parameters[name] for name in names}
+
+
+def _averaged(average: Array, latest: Array, decay: float) -> Array:
+    if np.issubdtype(latest.dtype, np.integer):
+        return latest
+    return torch.from_numpy(np.array(average)).lerp(torch.from_numpy(np.array(latest)), 1.0 - decay).numpy()

@@ -1,0 +1,75 @@
+"""Events of a run: written by the ServerApp, followed by whoever started it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hqgnet.errors import ExitCode, HqgnetError, Problem
+from server.run_directory import RunDirectory
+
+Event = dict[str, Any]
+
+
+class Progress:
+    """Writes the events of one run into its directory.
+
+    Args:
+        directory: Of the run.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+
+    def say(self, event: str, **facts: object) -> None:
+        """Append an event: waiting, site, left-out, phase, round, evaluation or table."""
+        self._directory.append("progress.jsonl", {"time": round(time.time(), 3), "event": event, **facts})
+
+    def status(self, state: str, error: HqgnetError | None = None, code: ExitCode = ExitCode.OK) -> None:
+        """Write how the run stands: ``running``, ``completed`` or ``failed``."""
+        problems = [] if error is None else [vars(problem) for problem in error.problems]
+        exit_code = code if error is None else error.exit_code
+        self._directory.write_json(
+            "status.json", {"state": state, "exit_code": int(exit_code), "problems": problems}
+        )
+
+
+class Follower:
+    """Reads events as they are appended to a file that may not exist yet.
+
+    Args:
+        path: ``progress.jsonl`` of a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+
+    def new_events(self) -> Iterator[Event]:
+        """Yield the whole events that were appended since the last call."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self._position)
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._position += len(line)
+                    yield json.loads(line)
+        except FileNotFoundError:
+            return
+
+
+def read_status(directory: RunDirectory) -> tuple[str, int, list[Problem]]:
+    """Return state, exit code and problems of a run; ``absent`` before it has begun."""
+    try:
+        data = json.loads(directory.status.read_text(encoding="utf-8"))
+        return (
+            str(data["state"]),
+            int(data["exit_code"]),
+            [Problem(**problem) for problem in data["problems"]],
+        )
+    except FileNotFoundError:
+        return "absent", 0, []

@@ -1,0 +1,101 @@
+"""The final table: every site's test images, original against enhanced, and the mean over sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hqgnet.config import Experiment
+from hqgnet.files import write_atomically
+from hqgnet.scores import Row
+from server.evaluation import Judgement
+from server.run_directory import RunDirectory
+
+_MEAN = "site mean"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of the table: name in the rows, title, decimals."""
+
+    metric: str
+    title: str
+    decimals: int
+
+
+COLUMNS = (
+    Column("psnr", "PSNR dB", 2),
+    Column("ssim", "SSIM", 3),
+    Column("average_gradient", "AG", 2),
+    Column("entropy", "EN", 2),
+    Column("snr_3", "SNR_3 dB", 2),
+    Column("dice", "Dice", 3),
+    Column("auc", "AUC", 3),
+)
+
+
+def write_table(directory: RunDirectory, experiment: Experiment, judgement: Judgement) -> str:
+    """Write ``table.txt`` and ``table.json``; return the text.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    text = table_text(experiment, judgement)
+    data = {
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "model": {"phase": judgement.phase, "round": judgement.round},
+        "split": judgement.split,
+        "sites": judgement.rows,
+        "site_mean": judgement.mean,
+        "sites_behind": judgement.sites_behind,
+        "pooled": judgement.pooled,
+        "failed": judgement.failed,
+    }
+    directory.write_json("table.json", data)
+    write_atomically(directory.root / "table.txt", (text + "\n").encode())
+    return text
+
+
+def table_text(experiment: Experiment, judgement: Judgement) -> str:
+    """Return the table as plain text: ``original -> enhanced (gain)`` in every cell."""
+    rows = {**judgement.rows, _MEAN: judgement.mean}
+    columns = [column for column in COLUMNS if any(_has(row, column) for row in rows.values())]
+    lines = [["site", "images", *(column.title for column in columns)]]
+    for name, row in rows.items():
+        lines.append([name, f"{row.get('images') or 0:.0f}", *(_cell(row, column) for column in columns)])
+    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    drawn = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    rule = "-" * max(len(line) for line in drawn)
+    title = (
+        f"{experiment.name}: {judgement.split} images, original -> enhanced (gain), "
+        f"best model of round {judgement.round} in {judgement.phase}"
+    )
+    notes = _notes(judgement, columns)
+    return "\n".join([title, rule, drawn[0], rule, *drawn[1:-1], rule, drawn[-1], *notes])
+
+
+def _notes(judgement: Judgement, columns: list[Column]) -> list[str]:
+    total = len(judgement.rows)
+    partial = [
+        f"{column.title}: {behind} of {total}"
+        for column in columns
+        if (behind := judgement.sites_behind.get(f"{column.metric}_enhanced", 0)) < total
+    ]
+    notes = [f"Sites behind the mean: {', '.join(partial)}"] if partial else []
+    notes += [f"Not judged: {site} ({code})" for site, code in sorted(judgement.failed.items())]
+    return notes
+
+
+def _has(row: Row, column: Column) -> bool:
+    return row.get(f"{column.metric}_enhanced") is not None
+
+
+def _cell(row: Row, column: Column) -> str:
+    original, enhanced = row.get(f"{column.metric}_original"), row.get(f"{column.metric}_enhanced")
+    if original is None or enhanced is None:
+        return "-"
+    places = column.decimals
+    return f"{original:.{places}f} -> {enhanced:.{places}f} ({enhanced - original:+.{places}f})"

@@ -1,0 +1,131 @@
+"""Where a run's results lie, and that no run overwrites another by accident.
+
+::
+
+    runs/<name>/
+      experiment.json      what was run, with every default spelled out
+      models/              pretrain, enhance, cooperate, best (.safetensors): the global model, fit for
+      ``hqgnet enhance`` metrics.jsonl        a row per site and evaluation, and their mean over sites
+      rounds.jsonl         a row per round: who took part, who did not and why, losses, seconds, bytes
+      table.txt table.json the final table, on every site's test split choice.json          which round's
+      model is the best, and why progress.jsonl       events as they happen, followed by ``hqgnet-server
+      simulate`` status.json          running, completed or failed, with the reason state/               the
+      global parameters after the latest round logs/                what Flower wrote
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hqgnet.errors import OutputError, Problem
+from hqgnet.files import write_atomically
+
+_OWN = (
+    "experiment.json",
+    "models",
+    "metrics.jsonl",
+    "rounds.jsonl",
+    "table.txt",
+    "table.json",
+    "choice.json",
+    "progress.jsonl",
+    "status.json",
+    "state",
+)
+_LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Names the files of one run."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        """Model files."""
+        return self.root / "models"
+
+    @property
+    def state(self) -> Path:
+        """Global parameters after the latest round."""
+        return self.root / "state" / "latest.safetensors"
+
+    @property
+    def logs(self) -> Path:
+        """What Flower's processes wrote."""
+        return self.root / _LOGS
+
+    @property
+    def progress(self) -> Path:
+        """Events as they happen."""
+        return self.root / "progress.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """How the run stands."""
+        return self.root / "status.json"
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Make sure that nothing of another run would be lost.
+
+        Raises:
+            OutputError: If the folder holds a run and ``overwrite`` is not given, or is no folder of a run
+                at all.
+        """
+        if not self.root.exists():
+            return
+        if not self.root.is_dir():
+            raise OutputError(Problem(str(self.root), "is not a folder", "Give another --name or --runs"))
+        present = {entry.name for entry in self.root.iterdir()} - {_LOGS}
+        foreign = sorted(present - set(_OWN))
+        if foreign:
+            what = f"holds {foreign[0]}, which is no part of a run"
+            raise OutputError(Problem(str(self.root), what, "Give another --name or --runs"))
+        if present and not overwrite:
+            remedy = "Give another --name, or --overwrite to replace it"
+            raise OutputError(Problem(str(self.root), "holds a run already", remedy))
+
+    def prepare(self, *, overwrite: bool) -> None:
+        """Make the folder; with ``overwrite``, remove the run that it holds (its logs stay).
+
+        Raises:
+            OutputError: If it cannot be made, or holds a run and ``overwrite`` is not given.
+        """
+        self.check_free(overwrite=overwrite)
+        try:
+            for name in _OWN:
+                entry = self.root / name
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink(missing_ok=True)
+            self.models.mkdir(parents=True, exist_ok=True)
+            self.state.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            what = f"cannot be prepared ({error.strerror or error})"
+            raise OutputError(
+                Problem(str(self.root), what, "Give --runs a folder you may write to")
+            ) from error
+
+    def write_json(self, name: str, data: object) -> None:
+        """Write a small JSON file atomically."""
+        write_atomically(self.root / name, (json.dumps(data, indent=2) + "\n").encode())
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Append one line of JSON; a reader sees whole lines.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        try:
+            with (self.root / name).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row, separators=(",", ":")) + "\n")
+        except OSError as error:
+            what = f"cannot be written ({error.strerror or error})"
+            raise OutputError(Problem(str(self.root / name), what, "Free space on that disk")) from error

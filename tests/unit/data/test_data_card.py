@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from site_folders import make_site, picture, save
+
+from hqgnet.data.site_data import SiteData
+from hqgnet.errors import ConfigurationError
+from hqgnet.exchange.data_card import DataCard
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> DataCard:
+    root = tmp_path_factory.mktemp("site")
+    config = make_site(root, masks=True)
+    save(root / "images/hq/zz_big.png", picture(1, (40, 30, 3)))
+    (root / "images/hq/zz_bad.png").write_bytes(b"x")
+    return DataCard.of(SiteData.open(config))
+
+
+def test_the_card_counts(card: DataCard) -> None:
+    assert card.lq.model_dump() == {"train": 6, "validation": 2, "test": 2}
+    assert card.hq.total == 11
+    assert (card.patients, card.masks, card.twins, card.skipped) == (21, 10, 0, 1)
+    assert (card.shortest_side, card.longest_side) == (20, 40)
+    assert (card.has_masks, card.has_twins) == (True, False)
+
+
+def test_the_card_names_no_file_and_no_patient(card: DataCard) -> None:
+    text = card.to_json()
+    assert not any(name in text for name in ("p00", "q00", "zz", ".png", "/", "images"))
+
+
+def test_json_round_trip(card: DataCard) -> None:
+    assert DataCard.from_json(card.to_json(), "the card") == card
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("name", "../../etc"),
+        ("name", "x" * 64),
+        ("name", "site-1\n"),
+        ("modality", "mri"),
+        ("channels", 2),
+        ("lq.train", -1),
+        ("lq.train", 1.5),
+        ("lq.train", "6"),
+        ("lq.train", 10**12),
+        ("lq.extra", 1),
+        ("patients", 10**6),
+        ("masks", 11),
+        ("twins", 3),
+        ("has_masks", 1),
+        ("shortest_side", 0),
+        ("longest_side", 3),
+        ("files", ["p00_lq.png"]),
+    ],
+)
+def test_a_card_from_outside_is_checked(card: DataCard, path: str, value: Any) -> None:
+    mapping = json.loads(card.to_json())
+    *parents, key = path.split(".")
+    inner = mapping
+    for parent in parents:
+        inner = inner[parent]
+    inner[key] = value
+    with pytest.raises(ConfigurationError, match="the card"):
+        DataCard.from_json(json.dumps(mapping), "the card")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 10000, " " * 20000, '{"name": NaN}'])
+def test_what_is_no_card(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="the card"):
+        DataCard.from_json(text, "the card")
+
+
+def test_configuration_and_card_load_without_torch() -> None:
+    modules = "hqgnet.exchange.data_card, hqgnet.data.site_config, hqgnet.data.splits, hqgnet.files"
+    code = f"import sys, {modules}; sys.exit(bool({{'torch', 'monai', 'PIL'}} & set(sys.modules)))"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

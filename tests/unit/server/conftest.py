@@ -1,0 +1,179 @@
+"""A federation without a network: a grid that hands messages to the real ClientApp in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from flwr.app import Context, Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.task_identity import TaskIdentity
+from safetensors.torch import load_file
+
+from client.app import app as client_app
+from client.site import forget_sites
+from hqgnet.config import PHASES, Experiment, PhaseConfig, PhasesConfig
+from server.app import run_identifier
+from server.progress import Progress
+from server.roster import Roster
+from server.rounds import Rounds
+from server.run_directory import RunDirectory
+
+Tamper = Callable[[Message, Message], Message | None]
+
+
+class FakeGrid(Grid):
+    """Answers when it is asked, in the order of the nodes or the reverse, and keeps a record of the wire."""
+
+    def __init__(self, sites: list[Path], tamper: Tamper | None = None, *, backwards: bool = False) -> None:
+        self.sites = sites
+        self.requests: list[Message] = []
+        self.replies: list[Message] = []
+        self.offline: set[int] = set()
+        self._tamper = tamper or (lambda request, reply: reply)
+        self._waiting: dict[str, Message] = {}
+        self._backwards = backwards
+        self._ids = count()
+
+    def get_node_ids(self) -> Iterable[int]:
+        nodes = [1000 + number for number in range(len(self.sites)) if 1000 + number not in self.offline]
+        return reversed(nodes) if self._backwards else nodes
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        pushed = []
+        for message in messages:
+            identifier = str(next(self._ids))
+            message.metadata.__dict__["_message_id"] = identifier
+            self._waiting[identifier] = message
+            self.requests.append(message)
+            pushed.append(identifier)
+        return pushed
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        ready = []
+        for identifier in message_ids:
+            message = self._waiting.get(identifier)
+            if message is None or (self._backwards and identifier != max(self._waiting, key=int)):
+                continue
+            del self._waiting[identifier]
+            node = message.metadata.dst_node_id
+            site = {"site-config": str(self.sites[node - 1000])}
+            context = Context(1, node, site, RecordDict(), {})
+            torch.manual_seed(torch.seed() % 2**31)
+            reply = self._tamper(message, client_app(message, context))
+            if reply is not None:
+                self.replies.append(reply)
+                ready.append(reply)
+        return ready
+
+    def set_run(self, run: Any) -> None:
+        raise NotImplementedError
+
+    @property
+    def run(self) -> Any:
+        raise NotImplementedError
+
+    def create_message(self, *args: Any, **kwargs: Any) -> Message:
+        raise NotImplementedError
+
+    def send_and_receive(self, *args: Any, **kwargs: Any) -> Iterable[Message]:
+        raise NotImplementedError
+
+
+@dataclass
+class Federation:
+    """What a test sees of a run."""
+
+    grid: FakeGrid
+    directory: RunDirectory
+    experiment: Experiment
+    run_id: str = ""
+    files: list[Path] = field(default_factory=list)
+
+    def model(self, name: str = "cooperate") -> dict[str, torch.Tensor]:
+        return load_file(self.directory.models / f"{name}.safetensors")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.directory.root / name).read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def federate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Federation]]:
+    """Run a federation of the given site files; each run has fresh private folders."""
+    numbers = count()
+    root = tmp_path_factory.mktemp("federations")
+    # Flower's runtime sets these before it starts a ServerApp.
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+
+    def run(
+        experiment: Experiment,
+        sites: list[Path],
+        tamper: Tamper | None = None,
+        *,
+        backwards: bool = False,
+        unlabelled: frozenset[int] = frozenset(),
+    ) -> Federation:
+        forget_sites()
+        folder = root / f"run-{next(numbers)}"
+        files = [
+            _with_own_work(file, folder / "sites" / str(number), number not in unlabelled)
+            for number, file in enumerate(sites)
+        ]
+        directory = RunDirectory(folder / "results")
+        directory.prepare(overwrite=False)
+        federation = Federation(FakeGrid(files, tamper, backwards=backwards), directory, experiment, files=files)
+        federation.run_id = run_identifier("test", 1)
+        progress = Progress(directory)
+        roster = Roster(federation.grid, experiment, federation.run_id, progress, None)
+        Rounds(federation.grid, experiment, federation.run_id, directory, progress, roster).run()
+        return federation
+
+    yield run
+    forget_sites()
+
+
+@pytest.fixture(scope="session")
+def quick_experiment(tiny_experiment: Experiment) -> Experiment:
+    """Three phases of two rounds of one step."""
+    return shortened(tiny_experiment, pretrain=2, enhance=2, cooperate=2)
+
+
+@pytest.fixture(scope="session")
+def reference(
+    federate: Callable[..., Federation], quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> Federation:
+    """One run of two sites that several tests look at."""
+    return federate(quick_experiment, tiny_site_files)
+
+
+@pytest.fixture(scope="session")
+def shorten() -> Callable[..., Experiment]:
+    """Give an experiment other numbers of rounds, each of one step; phases not named are left out."""
+    return shortened
+
+
+def shortened(experiment: Experiment, **rounds: int) -> Experiment:
+    lengths = {phase: PhaseConfig(rounds=rounds.get(phase, 0), steps=1) for phase in PHASES}
+    return experiment.model_copy(update={"phases": PhasesConfig(**lengths)})
+
+
+def _with_own_work(file: Path, folder: Path, labelled: bool) -> Path:
+    """Copy a site's YAML with absolute folders, an own private folder and a name of its own."""
+    settings = yaml.safe_load(file.read_text())
+    images = {name: str(file.parent / value) for name, value in settings["images"].items()}
+    if not labelled:
+        images.pop("masks")
+    settings |= {"images": images, "work": str(folder / "work"), "name": f"site-{folder.name}"}
+    if "file" in settings.get("split", {}):
+        settings["split"]["file"] = str(file.parent / settings["split"]["file"])
+    folder.mkdir(parents=True)
+    copied = folder / "site.yaml"
+    copied.write_text(yaml.safe_dump(settings))
+    return copied
