@@ -103,9 +103,12 @@ class LocalFlower:
         federation = " ".join(
             f"{name}={value}" for name, value in {"num-supernodes": sites, **resources}.items()
         )
-        run_config = " ".join(f"{name}={_toml(value)}" for name, value in settings.items())
+        # A file, since Flower's parser of the command line breaks on quotes within strings.
+        run_config = self._home / "run.toml"
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()]
+        run_config.write_text("".join(lines), encoding="utf-8")
         command = [_executable("flwr"), "run", str(self._home / "app"), _CONNECTION, "--stream"]
-        command += ["--federation-config", federation, "--run-config", run_config]
+        command += ["--federation-config", federation, "--run-config", str(run_config)]
         with (self._logs / "flower.log").open("wb") as log:
             self._stream = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), cwd=self._home
@@ -210,9 +213,3 @@ def _free_ports(count: int) -> list[int]:
         for opened in sockets:
             opened.bind(("127.0.0.1", 0))
         return [int(opened.getsockname()[1]) for opened in sockets]
-
-
-def _toml(value: str | int | bool) -> str:
-    if isinstance(value, str):
-        return json.dumps(value)
-    return str(value).lower()

@@ -68,7 +68,7 @@ def png(header: bytes, raw: bytes) -> bytes:
 
 
 def filtered_lines(samples: np.ndarray) -> bytes:
-    """Filter lines by the formulas of the PNG specification, byte by byte, through all five filters in turn."""
+    """Filter lines by the formulas of the PNG specification, byte by byte, all five filters in turn."""
     lines = samples.astype(">u2").reshape(samples.shape[0], -1).view(np.uint8)
     step, out = 2 * samples.shape[2], bytearray()
     for y, line in enumerate(lines):
