@@ -47,13 +47,15 @@ def build_parser() -> argparse.ArgumentParser:
     enhance.add_argument("--model", type=Path, required=True, metavar="FILE")
     enhance.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR")
     enhance.add_argument("--output", type=Path, required=True, metavar="DIR")
-    enhance.add_argument("--guide", type=Path, metavar="IMAGE", help="HQ image to be guided by, instead of the stored cue")
+    enhance.add_argument(
+        "--guide", type=Path, metavar="IMAGE", help="HQ image to be guided by, instead of the stored cue"
+    )
     enhance.add_argument(
         "--at",
         choices=("trained", "native"),
         default="trained",
-        help="run the network at the size it was trained at and carry the change over to the full image (default), "
-        "or on the full image itself",
+        help="run the network at the size it was trained at and carry the change over to the full image "
+        "(default), or on the full image itself",
     )
     enhance.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
 
@@ -61,8 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE")
     evaluate.add_argument("--site", type=Path, required=True, metavar="SITE.yaml")
     evaluate.add_argument("--split", choices=("test", "validation"), default="test")
-    evaluate.add_argument("--guidance", choices=("site", "stored"), default="site",
-                          help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue")
+    evaluate.add_argument(
+        "--guidance",
+        choices=("site", "stored"),
+        default="site",
+        help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue",
+    )
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the row here too")
     return parser
 

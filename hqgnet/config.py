@@ -1,8 +1,8 @@
 """The experiment: one YAML file that says what a federation trains, and how.
 
-Defaults are the paper's (Section IV, "Implementation details"): Adam (0.5, 0.99), learning rate 1e-4, batches of
-four, lambda 10 / 1 / 5, random flips; size 384 where the paper is silent. A demo that must end in minutes says so in
-its own YAML. Reading a file checks every key and reports all mistakes at once.
+Defaults are the paper's (Section IV, "Implementation details"): Adam (0.5, 0.99), learning rate 1e-4, batches
+of four, lambda 10 / 1 / 5, random flips; size 384 where the paper is silent. A demo that must end in minutes
+says so in its own YAML. Reading a file checks every key and reports all mistakes at once.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class LossWeights(_Frozen):
     structure: float = Field(
         1.0,
         ge=0,
-        description="weighs L_Haar in Eq. 9. The paper's norm may be a sum over pixels; ours is a mean, so that it does "
-        "not depend on the size: raise this where structure must weigh more beside the GAN loss",
+        description="weighs L_Haar in Eq. 9. The paper's norm may be a sum over pixels; ours is a mean, the "
+        "same at every size: raise this where structure must weigh more beside the GAN loss",
     )
     feature_consistency: float = Field(10.0, ge=0, description="lambda_1 of Eq. 9, weighs L_FC")
     adversarial: float = Field(1.0, ge=0, description="lambda_2 of Eq. 11, weighs L_GAN")
-    enhancement: float = Field(5.0, ge=0, description="lambda_3 of Eq. 15, weighs L_e beside the downstream loss")
+    enhancement: float = Field(
+        5.0, ge=0, description="lambda_3 of Eq. 15, weighs L_e beside the downstream loss"
+    )
 
 
 class TrainingConfig(_Frozen):
@@ -88,28 +90,40 @@ class FederationConfig(_Frozen):
     weighting: Literal["lq_images", "all_images", "equal"] = Field(
         "lq_images", description="what a site's update weighs"
     )
-    share_discriminator: bool = Field(False, description="average the discriminator too; else it never leaves a site")
+    share_discriminator: bool = Field(
+        False, description="average the discriminator too; else it never leaves a site"
+    )
     share_normalization: bool = Field(
         True, description="average batch normalisation too; else it stays local (FedBN, arXiv 2102.07623)"
     )
     unlabelled_sites: Literal["enhancement", "skip"] = Field(
         "enhancement",
-        description="sites without masks in the cooperate phase: train with the enhancement loss alone, or sit out",
+        description="sites without masks in phase cooperate: train with the enhancement loss, or sit out",
     )
-    minimum_sites: int = Field(2, ge=1, description="wait for so many sites, and so many valid replies a round")
+    minimum_sites: int = Field(
+        2, ge=1, description="wait for so many sites, and so many valid replies a round"
+    )
     wait_for_sites_s: float = Field(600.0, gt=0, description="how long to wait for them before giving up")
-    round_deadline_s: float = Field(3600.0, gt=0, description="replies later than this are left out of the round")
+    round_deadline_s: float = Field(
+        3600.0, gt=0, description="replies later than this are left out of the round"
+    )
     server_average: float = Field(
-        0.0, ge=0, lt=1, description="decay a round of the averaged model that is evaluated and published; 0: the last"
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay a round of the averaged model that is evaluated and published; 0: the last",
     )
 
 
 class EvaluationConfig(_Frozen):
     """When sites judge the global model, and how the best one is chosen."""
 
-    every: int = Field(5, ge=1, description="rounds between evaluations on the validation split; a phase's end always")
+    every: int = Field(
+        5, ge=1, description="rounds between evaluations on the validation split; a phase's end always"
+    )
     best_by: Literal["psnr", "ssim", "dice", "average_gradient", "entropy", "snr_3", "none"] = Field(
-        "psnr", description="validation metric whose mean over sites chooses the best model; none: the last round"
+        "psnr",
+        description="validation metric whose mean over sites chooses the best model; none: the last round",
     )
     pictures: int = Field(4, ge=0, le=100, description="before/after pictures kept in each site's own folder")
 
@@ -121,13 +135,21 @@ class Experiment(_Frozen):
     seed: int = Field(0, ge=0, lt=2**31, description="of weights, batches and flips")
     modality: Modality = Field(description="what the images are")
     channels: Literal[1, 3] = Field(description="1 for grey, 3 for colour images")
-    image_size: int = Field(384, ge=16, le=4096, description="pixels of the longer side in training and evaluation")
+    image_size: int = Field(
+        384, ge=16, le=4096, description="pixels of the longer side in training and evaluation"
+    )
     preset: PresetName = Field("standard", description="size of the networks")
-    output: Literal["direct", "residual"] | None = Field(None, description="overrides the preset's output mode")
+    output: Literal["direct", "residual"] | None = Field(
+        None, description="overrides the preset's output mode"
+    )
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="what a step does")
     phases: PhasesConfig = Field(description="how long each phase is")
-    federation: FederationConfig = Field(default_factory=FederationConfig, description="how updates are combined")
-    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig, description="how the model is judged")
+    federation: FederationConfig = Field(
+        default_factory=FederationConfig, description="how updates are combined"
+    )
+    evaluation: EvaluationConfig = Field(
+        default_factory=EvaluationConfig, description="how the model is judged"
+    )
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Experiment:

@@ -1,4 +1,5 @@
-"""The page of all configuration keys, written from the models that check them: ``python -m hqgnet.config_reference``.
+"""The page of all configuration keys, written from the models that check them: ``python -m
+hqgnet.config_reference``.
 
 ``docs/configuration.md`` is this module's output; a test keeps them equal.
 """
@@ -20,10 +21,10 @@ from hqgnet.data.site_config import SiteConfig
 
 _INTRODUCTION = """# Every configuration key
 
-Two files govern a federation. The consortium engineer writes the **experiment**, the same for all; each hospital's
-engineer writes a **site** file, which never leaves the hospital. Unknown keys are refused, and all mistakes are
-reported at once, with file, key, value and remedy. (This page is written by `make docs` from the code that checks
-the files.)
+Two files govern a federation. The consortium engineer writes the **experiment**, the same for all; each
+hospital's engineer writes a **site** file, which never leaves the hospital. Unknown keys are refused, and all
+mistakes are reported at once, with file, key, value and remedy. (This page is written by `make docs` from the
+code that checks the files.)
 """
 
 
@@ -47,8 +48,13 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldI
 
 
 def _section(title: str, model: type[BaseModel]) -> str:
-    rows = [f"| `{path}` | {_type(field)} | {_default(field)} | {field.description} |" for path, field in keys(model)]
-    return f"\n## {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    rows = [
+        f"| `{path}` | {_type(field)} | {_default(field)} | {field.description} |"
+        for path, field in keys(model)
+    ]
+    return (
+        f"\n## {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:

@@ -18,7 +18,9 @@ def choose_device(wish: str) -> torch.device:
     try:
         device = torch.device(wish)
     except RuntimeError as error:
-        raise ConfigurationError(Problem("device", f"{wish!r} is unknown", "Say auto, cpu, cuda or cuda:N")) from error
+        raise ConfigurationError(
+            Problem("device", f"{wish!r} is unknown", "Say auto, cpu, cuda or cuda:N")
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         what = f"{wish!r} is not there: {torch.cuda.device_count()} CUDA devices are visible"
         raise ConfigurationError(Problem("device", what, "Say auto or cpu, or install a CUDA build of torch"))

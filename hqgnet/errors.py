@@ -1,6 +1,7 @@
 """Errors for the person who must act: what happened, where, and what to do.
 
-Every command ends with one of the numbered exit codes below; each has its paragraph in ``docs/exit-codes.md``.
+Every command ends with one of the numbered exit codes below; each has its paragraph in
+``docs/exit-codes.md``.
 """
 
 from __future__ import annotations

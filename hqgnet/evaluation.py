@@ -30,7 +30,8 @@ class Judged:
     Attributes:
         item: Original, mask and twin.
         enhanced: The model's output.
-        probability: Downstream prediction ``(1, 1, H, W)`` on original and enhanced image, by version; may be empty.
+        probability: Downstream prediction ``(1, 1, H, W)`` on original and enhanced image, by version; may be
+            empty.
     """
 
     item: EvaluationItem
@@ -75,8 +76,9 @@ def evaluate_site(
 def score(judged: Judged, modality: Modality) -> SiteScores:
     """Return the scores of one image.
 
-    Average gradient and entropy of fundus images are taken inside the original's field of view, so that the black
-    border does not count. Full-reference metrics need a clean twin, SNR_r (CCM) and segmentation need a mask.
+    Average gradient and entropy of fundus images are taken inside the original's field of view, so that the
+    black border does not count. Full-reference metrics need a clean twin, SNR_r (CCM) and segmentation need a
+    mask.
     """
     item = judged.item
     images = {"original": item.lq.unsqueeze(0), "enhanced": judged.enhanced}
@@ -101,7 +103,14 @@ def score(judged: Judged, modality: Modality) -> SiteScores:
 
 
 def write_pictures(
-    networks: Networks, data: SiteData, guidance: Tensor, image_size: int, folder: Path, count: int, *, with_task: bool
+    networks: Networks,
+    data: SiteData,
+    guidance: Tensor,
+    image_size: int,
+    folder: Path,
+    count: int,
+    *,
+    with_task: bool,
 ) -> list[Path]:
     """Write before/after pictures of the first test images into the site's own folder.
 

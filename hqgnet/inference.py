@@ -14,8 +14,9 @@ from hqgnet.model_file import Model
 def enhance_image(model: Model, image: Tensor, guidance: Tensor, *, native: bool = False) -> Tensor:
     """Enhance one image.
 
-    The network has learned structures at one scale: the experiment's ``image_size``. By default it therefore runs on
-    a copy at that size, and the change that it makes is enlarged and added to the full image, whose own detail stays.
+    The network has learned structures at one scale: the experiment's ``image_size``. By default it therefore
+    runs on a copy at that size, and the change that it makes is enlarged and added to the full image, whose
+    own detail stays.
 
     Args:
         model: From :func:`hqgnet.model_file.load_model`.
@@ -31,5 +32,7 @@ def enhance_image(model: Model, image: Tensor, guidance: Tensor, *, native: bool
     enhanced: Tensor = model.networks.generator(batch, guidance).float().cpu()
     if small.shape == image.shape:
         return enhanced[0].clamp(0, 1)
-    change = F.interpolate(enhanced - small.unsqueeze(0), size=image.shape[-2:], mode="bicubic", align_corners=False)
+    change = F.interpolate(
+        enhanced - small.unsqueeze(0), size=image.shape[-2:], mode="bicubic", align_corners=False
+    )
     return (image + change[0]).clamp(0, 1)

@@ -1,7 +1,7 @@
 """A trained model as one file: safetensors, with all that is needed to use it in its metadata.
 
-The file holds the cue extractor, the generator, the downstream network and one guidance vector, so that images can
-be enhanced without any HQ image at hand. Nothing in it is unpickled.
+The file holds the cue extractor, the generator, the downstream network and one guidance vector, so that
+images can be enhanced without any HQ image at hand. Nothing in it is unpickled.
 """
 
 from __future__ import annotations
@@ -78,26 +78,35 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     """Read a model file.
 
     Raises:
-        ModelFileError: If the file is missing, cut short, not one of ours, or does not fit its own configuration.
+        ModelFileError: If the file is missing, cut short, not one of ours, or does not fit its own
+            configuration.
     """
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
     experiment, details = _read_header(path, metadata)
     guidance = tensors.pop(_GUIDANCE, None)
     networks = build_networks(experiment.numbers, experiment.channels, seed=0)
-    expected = {name: value for name, value in networks.state_dict().items() if name.startswith(_SAVED_GROUPS)}
+    expected = {
+        name: value for name, value in networks.state_dict().items() if name.startswith(_SAVED_GROUPS)
+    }
     misfits = sorted(
         name
         for name in expected.keys() | tensors.keys()
         if name not in tensors or name not in expected or tensors[name].shape != expected[name].shape
     )
     if misfits or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        what = f"{len(misfits)} parameters do not fit, first {misfits[0]}" if misfits else "it holds NaN or infinity"
-        raise _unusable(path, what, "It was written by another version or damaged; take it from the run again")
+        what = (
+            f"{len(misfits)} parameters do not fit, first {misfits[0]}"
+            if misfits
+            else "it holds NaN or infinity"
+        )
+        raise _unusable(
+            path, what, "It was written by another version or damaged; take it from the run again"
+        )
     if guidance is not None and guidance.shape != (1, experiment.numbers.guidance_dim):
         raise _unusable(path, "its guidance vector has another size", "Take it from the run again")
     networks.load_state_dict(tensors, strict=False)
@@ -114,7 +123,9 @@ def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict
     except (KeyError, ValueError, TypeError, ConfigurationError) as error:
         raise _unusable(path, "is not an HQG-Net model", "Give a file from a run's models folder") from error
     if version != FORMAT_VERSION:
-        raise _unusable(path, f"has format {version}, not {FORMAT_VERSION}", "Install the version that wrote it")
+        raise _unusable(
+            path, f"has format {version}, not {FORMAT_VERSION}", "Install the version that wrote it"
+        )
     return experiment, details
 
 

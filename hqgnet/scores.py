@@ -41,8 +41,8 @@ class SiteScores:
     def row(self) -> Row:
         """Return the figures by name; None where no image had what the metric needs.
 
-        Image metrics are means over images. ``dice_*`` and the like are pooled over pixels; ``dice_image_*`` are means
-        over images (see ``docs/concepts.md``).
+        Image metrics are means over images. ``dice_*`` and the like are pooled over pixels; ``dice_image_*``
+        are means over images (see ``docs/concepts.md``).
         """
         row: Row = {"images": float(self.images)}
         for metric in IMAGE_METRICS:
@@ -74,7 +74,9 @@ class SiteScores:
         images, means, segmentation = data["images"], data["means"], data["segmentation"]
         if type(images) is not int or not 0 <= images < 10**9:
             raise _malformed("has no sensible number of images")
-        if not isinstance(means, dict) or not set(means) <= {f"{m}_{v}" for m in IMAGE_METRICS for v in VERSIONS}:
+        if not isinstance(means, dict) or not set(means) <= {
+            f"{m}_{v}" for m in IMAGE_METRICS for v in VERSIONS
+        }:
             raise _malformed("names an unknown metric")
         if not isinstance(segmentation, dict) or not set(segmentation) <= set(VERSIONS):
             raise _malformed("names an unknown version of the images")
@@ -93,4 +95,6 @@ def _merged(first: Mapping[str, Summable], second: Mapping[str, Summable]) -> di
 
 
 def _malformed(what: str) -> DataError:
-    return DataError(Problem("a site's scores", what, "Install the same version at the site and at the server"))
+    return DataError(
+        Problem("a site's scores", what, "Install the same version at the site and at the server")
+    )

@@ -67,7 +67,7 @@ class LocalFlower:
         """Start the SuperLink; :meth:`run` waits until it is ready."""
         # Ray's socket paths have to stay under 107 characters: a short home in the system's temporary folder.
         self._home = Path(tempfile.mkdtemp(prefix="hqgnet-"))
-        self._port, control = _free_ports(2)
+        self._port = _free_port()
         app = self._home / "app"
         app.mkdir()
         (app / "pyproject.toml").write_text(_APP, encoding="utf-8")
@@ -77,7 +77,6 @@ class LocalFlower:
         command = [
             *(_executable("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
             *("--host", "127.0.0.1", "--port", str(self._port)),
-            *("--control-api-address", f"127.0.0.1:{control}"),
             "--disable-runtime-dependency-installation",
         ]
         with (self._logs / "superlink.log").open("wb") as log:
@@ -207,9 +206,7 @@ def _executable(name: str) -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [int(opened.getsockname()[1]) for opened in sockets]
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])

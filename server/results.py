@@ -15,15 +15,16 @@ _MEAN = "site mean"
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of the table: name in the rows, title, decimals."""
+    """One figure of the table: name in the rows, title, decimals, and whether the gain is shown beside it."""
 
     metric: str
     title: str
     decimals: int
+    gain: bool = False
 
 
 COLUMNS = (
-    Column("psnr", "PSNR dB", 2),
+    Column("psnr", "PSNR dB", 2, gain=True),
     Column("ssim", "SSIM", 3),
     Column("average_gradient", "AG", 2),
     Column("entropy", "EN", 2),
@@ -57,7 +58,7 @@ def write_table(directory: RunDirectory, experiment: Experiment, judgement: Judg
 
 
 def table_text(experiment: Experiment, judgement: Judgement) -> str:
-    """Return the table as plain text: ``original -> enhanced (gain)`` in every cell."""
+    """Return the table as plain text: ``original -> enhanced`` in every cell."""
     rows = {**judgement.rows, _MEAN: judgement.mean}
     columns = [column for column in COLUMNS if any(_has(row, column) for row in rows.values())]
     lines = [["site", "images", *(column.title for column in columns)]]
@@ -70,7 +71,7 @@ def table_text(experiment: Experiment, judgement: Judgement) -> str:
     ]
     rule = "-" * max(len(line) for line in drawn)
     title = (
-        f"{experiment.name}: {judgement.split} images, original -> enhanced (gain), "
+        f"{experiment.name}: {judgement.split} images, original -> enhanced, "
         f"best model of round {judgement.round} in {judgement.phase}"
     )
     notes = _notes(judgement, columns)
@@ -98,4 +99,5 @@ def _cell(row: Row, column: Column) -> str:
     if original is None or enhanced is None:
         return "-"
     places = column.decimals
-    return f"{original:.{places}f} -> {enhanced:.{places}f} ({enhanced - original:+.{places}f})"
+    gain = f" ({enhanced - original:+.{places}f})" if column.gain else ""
+    return f"{original:.{places}f} -> {enhanced:.{places}f}{gain}"

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from hqgnet.data.reading import IMAGE_SUFFIXES, describe, read_image
+from hqgnet.data.reading import IMAGE_SUFFIXES, read_image, read_with_format
 from hqgnet.data.writing import write_image
 from hqgnet.device import choose_device
 from hqgnet.errors import DataError, HqgnetError, ModelFileError, OutputError, Problem
@@ -34,13 +34,12 @@ def enhance(arguments: argparse.Namespace) -> None:
     work = list(zip(images, targets, strict=True))
     for source, target in track(work, "enhancing", console=console, disable=not console.is_terminal):
         try:
-            image = read_image(source, model.experiment.channels)
+            image, kind = read_with_format(source, model.experiment.channels)
         except HqgnetError as error:
             problems += error.problems
             continue
         enhanced = enhance_image(model, image, guidance, native=arguments.at == "native")
-        _make_folder(target.parent)
-        write_image(target, enhanced, describe(source))
+        write_image(target, enhanced, kind)
     print(f"{len(work) - len(problems)} of {len(work)} images enhanced into {arguments.output}")
     if problems:
         raise DataError(problems)
@@ -53,7 +52,9 @@ def _find_images(source: Path) -> list[Path]:
         found = [source] if source.is_file() else []
     if not found:
         what = "holds no image" if source.exists() else "does not exist"
-        raise DataError(Problem(str(source), what, f"Give an image or a folder of {', '.join(sorted(IMAGE_SUFFIXES))}"))
+        raise DataError(
+            Problem(str(source), what, f"Give an image or a folder of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        )
     return found
 
 
@@ -61,16 +62,10 @@ def _targets(source: Path, images: list[Path], output: Path) -> list[Path]:
     base = source if source.is_dir() else source.parent
     targets = [output / image.relative_to(base) for image in images]
     if any(target.resolve() == image.resolve() for image, target in zip(images, targets, strict=True)):
-        raise OutputError(Problem(str(output), "is where the input lies", "Give another folder: nothing is overwritten"))
+        raise OutputError(
+            Problem(str(output), "is where the input lies", "Give another folder: nothing is overwritten")
+        )
     return targets
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"cannot be made ({error.strerror})"
-        raise OutputError(Problem(str(folder), what, "Give a folder that can be written")) from error
 
 
 def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor:
@@ -80,5 +75,7 @@ def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor:
         return image_guidance(model.networks.cue_extractor, image, model.experiment.image_size, device)
     if model.guidance is None:
         remedy = "Give an HQ image with --guide"
-        raise ModelFileError(Problem(str(model_path), "holds no guidance: no site offered its HQ cue", remedy))
+        raise ModelFileError(
+            Problem(str(model_path), "holds no guidance: no site offered its HQ cue", remedy)
+        )
     return model.guidance

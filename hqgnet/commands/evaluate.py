@@ -23,7 +23,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     experiment = model.experiment
     if (config.modality, config.channels) != (experiment.modality, experiment.channels):
         what = f"the site has {config.modality} images of {config.channels} channels"
-        remedy = f"The model is for {experiment.modality} images of {experiment.channels} channels; give another"
+        remedy = (
+            f"The model is for {experiment.modality} images of {experiment.channels} channels; give another"
+        )
         raise ConfigurationError(Problem(str(arguments.site), what, remedy))
     data = SiteData.open(config)
     if arguments.guidance == "site":

@@ -9,5 +9,7 @@ from hqgnet.data.synthetic.sites import make_sites
 
 def make(arguments: argparse.Namespace) -> None:
     """Write synthetic sites and name their YAML files."""
-    for path in make_sites(arguments.modality, arguments.sites, arguments.seed, arguments.out, size=arguments.size):
+    for path in make_sites(
+        arguments.modality, arguments.sites, arguments.seed, arguments.out, size=arguments.size
+    ):
         print(path)

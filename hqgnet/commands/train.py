@@ -29,9 +29,14 @@ def train(arguments: argparse.Namespace) -> None:
 
     def report(phase: PhaseName, number: int, result: LocalResult) -> None:
         losses = "  ".join(f"{name} {value:.4f}" for name, value in result.losses.items())
-        print(f"{phase:9s} {number}/{experiment.phase(phase).rounds}  {losses}  {result.seconds:.1f} s", flush=True)
+        print(
+            f"{phase:9s} {number}/{experiment.phase(phase).rounds}  {losses}  {result.seconds:.1f} s",
+            flush=True,
+        )
 
     trainer = train_centrally(experiment, data, device, report)
     guidance, _ = mean_guidance(trainer.networks.cue_extractor, data, experiment.image_size, device)
-    save_model(arguments.output, trainer.networks, experiment, guidance=guidance, details={"trained": "centrally"})
+    save_model(
+        arguments.output, trainer.networks, experiment, guidance=guidance, details={"trained": "centrally"}
+    )
     print(arguments.output)

@@ -55,7 +55,8 @@ def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
         max_pixels: Refuse larger images before decoding them.
 
     Returns:
-        Image ``(H, W, 1)`` or ``(H, W, 3)`` in [0, 1], and the bits stored a sample.
+        Image ``(H, W, 1)`` or ``(H, W, 3)`` in [0, 1], and the bits a sample for a result: those stored,
+        but at most 16.
 
     Raises:
         DataError: For several frames, no image, too many pixels, or a compression without a decoder. Damaged
@@ -77,13 +78,13 @@ def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
     if photometric == "PALETTE COLOR":
         coloured = apply_color_lut(stored, dataset)
         bits = 8 * coloured.dtype.itemsize
-        return (coloured / np.iinfo(coloured.dtype).max).astype(np.float32), bits
+        return (coloured / np.iinfo(coloured.dtype).max).astype(np.float32), min(bits, 16)
     if stored.ndim == 3:
-        return (stored / (2**bits - 1)).astype(np.float32), bits
+        return (stored / (2**bits - 1)).astype(np.float32), min(bits, 16)
     grey = _windowed(stored, dataset, bits)
     if photometric == "MONOCHROME1":
         grey = 1 - grey
-    return grey.astype(np.float32)[..., None], bits
+    return grey.astype(np.float32)[..., None], min(bits, 16)
 
 
 def dicom_copy(pixels: FloatImage, source: Path, bits: int) -> bytes:

@@ -1,1 +1,1 @@
-"""The paper's training: pretrain, enhance (HQG-Net), cooperate (HQG-Net+), each a file, and the loop they share."""
+"""The paper's training: pretrain, enhance (HQG-Net), cooperate (HQG-Net+), each a file; and their loop."""

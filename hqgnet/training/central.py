@@ -26,7 +26,8 @@ def train_centrally(
         on_round: Called after each stretch of ``steps`` steps with phase, round (from 1) and its result.
 
     Returns:
-        The trainer, whose networks hold the published weights (averaged where ``federation.server_average`` asks).
+        The trainer, whose networks hold the published weights (averaged where ``federation.server_average``
+        asks).
     """
     trainer = LocalTrainer(experiment, data, device)
     for phase in PHASES:
@@ -43,7 +44,9 @@ def train_centrally(
     return trainer
 
 
-def _averaged(average: dict[str, Tensor] | None, latest: dict[str, Tensor], decay: float) -> dict[str, Tensor]:
+def _averaged(
+    average: dict[str, Tensor] | None, latest: dict[str, Tensor], decay: float
+) -> dict[str, Tensor]:
     if average is None or decay == 0.0:
         return {name: value.clone() for name, value in latest.items()}
     return {

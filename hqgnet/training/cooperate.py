@@ -1,8 +1,8 @@
 """Phase three, HQG-Net+: enhancer and downstream network trained together (Eq. 15 to 18).
 
-One joint step: the downstream loss, taken on the enhanced image, reaches the downstream network and, through the
-image, the generator and the cue extractor; the enhancement loss weighs lambda_3 beside it and reaches the enhancer alone.
-A site without masks takes part with the enhancement loss only.
+One joint step: the downstream loss, taken on the enhanced image, reaches the downstream network and, through
+the image, the generator and the cue extractor; the enhancement loss weighs lambda_3 beside it and reaches the
+enhancer alone. A site without masks takes part with the enhancement loss only.
 """
 
 from __future__ import annotations

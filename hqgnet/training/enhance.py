@@ -1,7 +1,7 @@
 """Phase two, HQG-Net: enhancement guided by HQ cues, against a discriminator (Eq. 1 to 11).
 
-A step generates each enhanced image once and encodes each real image once: the discriminator's and the generator's
-updates share the same forward pass.
+A step generates each enhanced image once and encodes each real image once: the discriminator's and the
+generator's updates share the same forward pass.
 """
 
 from __future__ import annotations
@@ -66,11 +66,14 @@ class Enhance:
         networks.cue_extractor.trunk.requires_grad_(not self._frozen_trunk)
         rate = experiment.learning_rate("cooperate" if phase == "cooperate" else "enhance")
         generator_parameters = itertools.chain(
-            networks.cue_extractor.named_parameters("cue_extractor"), networks.generator.named_parameters("generator")
+            networks.cue_extractor.named_parameters("cue_extractor"),
+            networks.generator.named_parameters("generator"),
         )
         self.optimizers = {
             "generator": NamedAdam(generator_parameters, training, rate),
-            "discriminator": NamedAdam(networks.discriminator.named_parameters("discriminator"), training, rate),
+            "discriminator": NamedAdam(
+                networks.discriminator.named_parameters("discriminator"), training, rate
+            ),
         }
 
     def step(self, batches: UnpairedBatches, index: int) -> Losses:
@@ -115,7 +118,7 @@ class Enhance:
     def objective(self, batch: Batch, enhanced: Enhanced) -> tuple[Tensor, Losses]:
         """Return L_e (Eq. 11), with its gradient, and its parts."""
         networks = self._networks
-        # Encoding enhanced images must not bend the running statistics, with which real images are encoded in use.
+        # Encoding enhanced images must not bend the running statistics: they are for real images.
         with (
             autocast(self._device, self._precision),
             frozen_statistics(networks.cue_extractor),

@@ -19,7 +19,11 @@ from hqgnet.training.phase import Phase
 from hqgnet.training.pretrain import Pretrain
 
 OnStep = Callable[[int, int], None]
-_PHASES: dict[PhaseName, Callable[..., Phase]] = {"pretrain": Pretrain, "enhance": Enhance, "cooperate": Cooperate}
+_PHASES: dict[PhaseName, Callable[..., Phase]] = {
+    "pretrain": Pretrain,
+    "enhance": Enhance,
+    "cooperate": Cooperate,
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class LocalTrainer:
     def __init__(self, experiment: Experiment, data: Sequence[SiteData], device: torch.device) -> None:
         self.experiment = experiment
         self.device = device
-        self.networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed).to(device)
+        networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed)
+        # Channels last: the same numbers, a step about 1.2 times as fast on CPUs.
+        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._data = tuple(data)
         self.has_masks = all(site.has_masks for site in self._data)
         self.lq_images = sum(len(site.lq["train"]) for site in self._data)
@@ -104,7 +110,7 @@ class LocalTrainer:
 
     def state(self) -> dict[str, Tensor]:
         """Return every parameter and buffer by name, prefixed by its group; detached, on the CPU."""
-        return {name: value.detach().cpu() for name, value in self.networks.state_dict().items()}
+        return {name: value.detach().cpu().contiguous() for name, value in self.networks.state_dict().items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Put received parameters in place; names that are absent keep their values.
@@ -123,7 +129,11 @@ class LocalTrainer:
 
     def private_state(self, phase: PhaseName) -> dict[str, Tensor]:
         """Return what stays at the site between rounds: the discriminator and the optimisers' moments."""
-        kept = {f"networks.{name}": value for name, value in self.state().items() if name.startswith("discriminator.")}
+        kept = {
+            f"networks.{name}": value
+            for name, value in self.state().items()
+            if name.startswith("discriminator.")
+        }
         for optimizer, adam in self._phase(phase).optimizers.items():
             kept |= {f"adam.{optimizer}.{name}": value.cpu() for name, value in adam.state().items()}
         return kept
@@ -131,11 +141,13 @@ class LocalTrainer:
     def load_private_state(self, phase: PhaseName, tensors: Mapping[str, Tensor]) -> None:
         """Restore :meth:`private_state`; an empty mapping starts the phase's optimisers afresh.
 
-        Optimisers that the phase does not have are passed over, so that a phase can begin with the discriminator of
-        the one before it.
+        Optimisers that the phase does not have are passed over, so that a phase can begin with the
+        discriminator of the one before it.
         """
         runner = self._phase(phase)
-        self.load({name.removeprefix("networks."): v for name, v in tensors.items() if name.startswith("networks.")})
+        self.load(
+            {name.removeprefix("networks."): v for name, v in tensors.items() if name.startswith("networks.")}
+        )
         for optimizer, adam in runner.optimizers.items():
             prefix = f"adam.{optimizer}."
             adam.load_state({n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)})

@@ -36,7 +36,7 @@ class NamedAdam:
         self._adam.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moments and step counts as ``{parameter.moment: tensor}``; empty before the first step."""
+        """Return moments and step counts as ``{parameter.moment: tensor}``; empty before the first step."""
         return {
             f"{name}.{moment}": value.detach().clone()
             for name, parameter in self._named
@@ -47,8 +47,13 @@ class NamedAdam:
         """Restore what :meth:`state` returned; parameters without an entry start afresh."""
         self._adam.state.clear()
         for name, parameter in self._named:
-            moments = {moment: tensors.get(f"{name}.{moment}") for moment in ("step", "exp_avg", "exp_avg_sq")}
-            if all(value is not None and (m == "step" or value.shape == parameter.shape) for m, value in moments.items()):
+            moments = {
+                moment: tensors.get(f"{name}.{moment}") for moment in ("step", "exp_avg", "exp_avg_sq")
+            }
+            if all(
+                value is not None and (m == "step" or value.shape == parameter.shape)
+                for m, value in moments.items()
+            ):
                 self._adam.state[parameter] = {
                     # Adam keeps its step count on the CPU.
                     moment: value.clone() if moment == "step" else value.to(parameter.device, copy=True)

@@ -25,7 +25,7 @@ class Phase(Protocol):
     optimizers: dict[str, NamedAdam]
 
     def step(self, batches: UnpairedBatches, index: int) -> Losses:
-        """Take training step ``index`` (counted over the whole phase); return its losses, detached scalars."""
+        """Take step ``index``, counted over the whole phase; return its losses, detached scalars."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Phase one: the cue extractor learns to describe images, as the encoder of an autoencoder (Section III-A).
 
-HQ and LQ images are reconstructed with MSE + SSIM; the decoder is dropped afterwards. The extractor's last layer, which
-gives v_z, lies outside the autoencoder and is trained by the phases that follow.
+HQ and LQ images are reconstructed with MSE + SSIM; the decoder is dropped afterwards. The extractor's last
+layer, which gives v_z, lies outside the autoencoder and is trained by the phases that follow.
 """
 
 from __future__ import annotations

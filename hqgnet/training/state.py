@@ -1,7 +1,7 @@
 """A site's private training state on its own disk: written atomically, read without unpickling.
 
-One safetensors file a phase holds the discriminator and the optimisers' moments after the last round; the one before
-is kept, so that a server which repeats a round finds the state from which that round began.
+One safetensors file a phase holds the discriminator and the optimisers' moments after the last round; the one
+before is kept, so that a server which repeats a round finds the state from which that round began.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class PrivateState:
         """Return the state with which ``phase`` goes on at ``step``.
 
         The newest state that is not ahead of ``step`` is taken. At the beginning of a phase that is what the
-        discriminator learned in the phase before. Files that cannot be read, as after a disk fault, count as absent.
+        discriminator learned in the phase before. Files that cannot be read, as after a disk fault, count as
+        absent.
         """
         for file in self._files(phase):
             stored = _read(file)
@@ -70,7 +71,9 @@ class PrivateState:
             for file in self._files(name):
                 stored = _read(file)
                 if stored is not None:
-                    carried = {key: value for key, value in stored.tensors.items() if key.startswith(_CARRIED)}
+                    carried = {
+                        key: value for key, value in stored.tensors.items() if key.startswith(_CARRIED)
+                    }
                     return Stored(0, carried) if carried else None
         return None
 
@@ -82,6 +85,7 @@ def _read(file: Path) -> Stored | None:
     try:
         with safe_open(file, framework="pt") as opened:
             header = json.loads((opened.metadata() or {})["state"])
-            return Stored(int(header["next_step"]), {name: opened.get_tensor(name) for name in opened.keys()})
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return Stored(int(header["next_step"]), tensors)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError):
         return None

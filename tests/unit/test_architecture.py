@@ -1,4 +1,4 @@
-"""The plan of the house, as tests: who may import whom, and what a command may load before it knows its task."""
+"""The plan of the house, as tests: who may import whom, and what a command may load at its start."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ heavy = {{"torch", "monai", "flwr", "numpy", "ray", "scipy"}} & set(sys.modules)
 assert not heavy, heavy
 """
     begun = time.monotonic()
-    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
     assert finished.returncode == 0, finished.stderr
     assert "usage:" in finished.stdout
     # The promise is 1 s on an idle machine; the bound leaves room for a busy one.

@@ -44,7 +44,9 @@ def test_a_phase_may_have_its_own_learning_rate(tmp_path: Path) -> None:
 
 
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    text = MINIMAL.replace("channels: 3", "channels: 4") + "presett: tiny\ntraining: {batch_size: 0, betaz: 1}\n"
+    text = (
+        MINIMAL.replace("channels: 3", "channels: 4") + "presett: tiny\ntraining: {batch_size: 0, betaz: 1}\n"
+    )
     with pytest.raises(ConfigurationError) as caught:
         load_experiment(written(tmp_path, text))
     said = str(caught.value)
@@ -54,7 +56,11 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_run_without_rounds_is_refused(tmp_path: Path) -> None:
-    text = MINIMAL.replace("rounds: 1", "rounds: 0").replace("rounds: 2", "rounds: 0").replace("rounds: 3", "rounds: 0")
+    text = (
+        MINIMAL.replace("rounds: 1", "rounds: 0")
+        .replace("rounds: 2", "rounds: 0")
+        .replace("rounds: 3", "rounds: 0")
+    )
     with pytest.raises(ConfigurationError, match="0 rounds"):
         load_experiment(written(tmp_path, text))
 

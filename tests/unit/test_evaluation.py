@@ -80,14 +80,18 @@ def test_an_untrained_task_is_not_judged(networks: Networks, tiny_sites: list[Si
     assert not scores.segmentation
 
 
-def test_the_mean_cue_is_the_mean_over_hq_training_images(networks: Networks, tiny_sites: list[SiteData]) -> None:
+def test_the_mean_cue_is_the_mean_over_hq_training_images(
+    networks: Networks, tiny_sites: list[SiteData]
+) -> None:
     vector, count = mean_guidance(networks.cue_extractor, tiny_sites[:1], 48, CPU)
     assert vector.shape == (64,)
     assert count == len(tiny_sites[0].hq["train"])
     assert site_guidance(networks.cue_extractor, tiny_sites[0], 48, CPU).shape == (1, 64)
 
 
-def test_pictures_have_numbers_for_names(networks: Networks, tiny_sites: list[SiteData], tmp_path: Path) -> None:
+def test_pictures_have_numbers_for_names(
+    networks: Networks, tiny_sites: list[SiteData], tmp_path: Path
+) -> None:
     written = write_pictures(networks, tiny_sites[0], torch.zeros(1, 64), 48, tmp_path, 2, with_task=True)
     assert [path.name for path in written] == ["test-000.png", "test-001.png"]
 

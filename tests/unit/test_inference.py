@@ -73,7 +73,9 @@ def test_one_bad_image_is_named_and_the_others_are_enhanced(
     source.mkdir()
     (source / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(source / "good.png")
-    code = main(["enhance", "--model", str(model_path), "--input", str(source), "--output", str(tmp_path / "out")])
+    code = main(
+        ["enhance", "--model", str(model_path), "--input", str(source), "--output", str(tmp_path / "out")]
+    )
     assert code == ExitCode.DATA
     assert "bad.png" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.png"]
@@ -87,7 +89,14 @@ def test_the_input_is_never_overwritten(model_path: Path, tmp_path: Path) -> Non
 
 def test_an_empty_folder_is_refused(model_path: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    arguments = ["--model", str(model_path), "--input", str(tmp_path / "empty"), "--output", str(tmp_path / "o")]
+    arguments = [
+        "--model",
+        str(model_path),
+        "--input",
+        str(tmp_path / "empty"),
+        "--output",
+        str(tmp_path / "o"),
+    ]
     assert main(["enhance", *arguments]) == ExitCode.DATA
 
 

@@ -50,7 +50,7 @@ def write_dicom(
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     data = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
-    dataset["PixelData"].VR = "OW" if dataset.BitsAllocated == 16 else "OB"
+    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
@@ -182,3 +182,12 @@ def test_enhanced_colour_dicom(tmp_path: Path) -> None:
     source = write_dicom(tmp_path / "a.dcm", samples)
     write_image(tmp_path / "b.dcm", read_image(source), describe(source))
     assert torch.equal(read_image(tmp_path / "b.dcm"), read_image(source))
+
+
+def test_32_bit_dicom_is_written_with_16(tmp_path: Path) -> None:
+    stored = np.array([[0, 2**31, 2**32 - 1]], np.uint32)
+    source = write_dicom(tmp_path / "a.dcm", stored, BitsStored=32, HighBit=31)
+    np.testing.assert_allclose(read(source), [[0, 0.5, 1]], atol=1e-6)
+    write_image(tmp_path / "b.dcm", read_image(source), describe(source))
+    np.testing.assert_allclose(read(tmp_path / "b.dcm"), [[0, 0.5, 1]], atol=1e-5)
+    assert pydicom.dcmread(tmp_path / "b.dcm").BitsStored == 16

@@ -128,7 +128,9 @@ def federate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         ]
         directory = RunDirectory(folder / "results")
         directory.prepare(overwrite=False)
-        federation = Federation(FakeGrid(files, tamper, backwards=backwards), directory, experiment, files=files)
+        federation = Federation(
+            FakeGrid(files, tamper, backwards=backwards), directory, experiment, files=files
+        )
         federation.run_id = run_identifier("test", 1)
         progress = Progress(directory)
         roster = Roster(federation.grid, experiment, federation.run_id, progress, None)

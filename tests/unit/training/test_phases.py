@@ -15,7 +15,9 @@ CPU = torch.device("cpu")
 
 
 def trained_groups(trainer: LocalTrainer, before: dict[str, torch.Tensor]) -> set[str]:
-    return {name.split(".")[0] for name, value in trainer.state().items() if not torch.equal(value, before[name])}
+    return {
+        name.split(".")[0] for name, value in trainer.state().items() if not torch.equal(value, before[name])
+    }
 
 
 def snapshot(trainer: LocalTrainer) -> dict[str, torch.Tensor]:
@@ -41,7 +43,9 @@ def test_a_phase_trains_its_groups_only(
     assert all(torch.isfinite(torch.tensor(value)) for value in result.losses.values())
 
 
-def test_training_lowers_the_reconstruction_loss(tiny_sites: list[SiteData], tiny_experiment: Experiment) -> None:
+def test_training_lowers_the_reconstruction_loss(
+    tiny_sites: list[SiteData], tiny_experiment: Experiment
+) -> None:
     experiment = tiny_experiment.model_copy(
         update={"training": tiny_experiment.training.model_copy(update={"learning_rate": 2e-3})}
     )

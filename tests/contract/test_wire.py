@@ -1,0 +1,151 @@
+"""What one end writes the other reads, through Flower's own serialisation, without a network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from client import wire as client_wire
+from hqgnet.exchange.update import (
+    ARRAYS,
+    GUIDANCE,
+    EvaluateRequest,
+    MalformedMessageError,
+    QueryReply,
+    QueryRequest,
+    ScoresHeader,
+    SiteError,
+    TrainRequest,
+    UpdateHeader,
+    read_message,
+)
+from server import wire as server_wire
+
+PARAMETERS = {
+    "generator.weight": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "generator.scalar": np.array(2.5, np.float32),
+    "generator.empty": np.zeros((0, 2), np.float32),
+    "generator.seen": np.array(7, np.int64),
+}
+MESSAGES = [
+    QueryRequest(run="r", kind="finish", experiment="{}"),
+    QueryReply(run="r", card=None),
+    TrainRequest(
+        run="r",
+        phase="enhance",
+        round=1,
+        global_round=3,
+        first_step=0,
+        steps=2,
+        deadline_s=5.0,
+        experiment="{}",
+    ),
+    EvaluateRequest(
+        run="r", phase="enhance", round=1, split="test", with_task=True, want_guidance=False, experiment="{}"
+    ),
+    UpdateHeader(
+        run="r",
+        phase="cooperate",
+        round=1,
+        attempt=0,
+        site="s",
+        groups=["task"],
+        lq_images=1,
+        hq_images=2,
+        steps=3,
+        losses={"a": 0.1},
+        seconds=0.0,
+        card_digest="0" * 64,
+    ),
+    ScoresHeader(
+        run="r", phase="enhance", round=2, split="validation", site="s", scores={"x": [1]}, seconds=1.5
+    ),
+]
+
+
+@pytest.fixture
+def request_message() -> Message:
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+    content = server_wire.write_request("{}", server_wire.write_arrays(PARAMETERS))
+    return Message(content, dst_node_id=5, message_type="train")
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_messages_survive_json(message: object) -> None:
+    assert read_message(message.to_json(), type(message)) == message  # type: ignore[attr-defined]
+
+
+def test_the_site_reads_what_the_server_writes(request_message: Message) -> None:
+    text, arrays = client_wire.read_request(request_message)
+    assert text == "{}"
+    assert list(arrays) == list(PARAMETERS)
+    for name, array in arrays.items():
+        assert (array.dtype, array.shape) == (PARAMETERS[name].dtype, PARAMETERS[name].shape)
+        np.testing.assert_array_equal(array, PARAMETERS[name])
+
+
+def test_the_server_reads_what_the_site_writes(request_message: Message) -> None:
+    guidance = np.linspace(0, 1, 64, dtype=np.float32)
+    reply = client_wire.write_reply(request_message, "{}", PARAMETERS, guidance)
+    assert server_wire.read_header(reply.content) == "{}"
+    assert server_wire.read_refusal(reply.content) is None
+    arrays = server_wire.read_arrays(reply.content)
+    for name, array in arrays.items():
+        assert (array.dtype, array.shape) == (PARAMETERS[name].dtype, PARAMETERS[name].shape)
+        np.testing.assert_array_equal(array, PARAMETERS[name])
+    received = server_wire.read_guidance(reply.content, 64)
+    assert received is not None
+    np.testing.assert_array_equal(received, guidance)
+    data = sum(array.nbytes for array in [*PARAMETERS.values(), guidance])
+    assert data < server_wire.size_of(reply.content) < data + 5 * 200
+
+
+def test_a_refusal_is_a_code_and_nothing_else(request_message: Message) -> None:
+    content = client_wire.write_refusal(request_message, SiteError.DIVERGED).content
+    assert server_wire.read_refusal(content) is SiteError.DIVERGED
+    assert str(content.config_records) == "{'refusal': {'code': 'training-diverged'}}"
+
+
+def test_an_unknown_refusal_is_not_repeated() -> None:
+    content = RecordDict({"refusal": ConfigRecord({"code": "patient 4711 has no mask"})})
+    assert server_wire.read_refusal(content) is SiteError.INTERNAL
+
+
+def npy(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+    return Array(array).data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x80\x04pickle",
+        npy(np.zeros(4, np.float32))[:-1],
+        npy(np.zeros(4, np.float32)) + b"\0",
+        npy(np.zeros(4, np.float64)),
+        npy(np.zeros(4, ">f4")),
+        npy(np.asfortranarray(np.zeros((2, 3), np.float32))),
+    ],
+)
+def test_arrays_of_another_form_are_refused(data: bytes) -> None:
+    array = Array("float32", (4,), "numpy.ndarray", data)
+    content = RecordDict({ARRAYS: ArrayRecord({"generator.weight": array})})
+    with pytest.raises(MalformedMessageError):
+        server_wire.read_arrays(content)
+
+
+@pytest.mark.parametrize(
+    "vector", [np.zeros(63, np.float32), np.zeros((1, 64), np.float32), np.full(64, np.nan, np.float32)]
+)
+def test_guidance_of_another_form_is_refused(vector: np.ndarray) -> None:  # type: ignore[type-arg]
+    content = RecordDict({GUIDANCE: ArrayRecord({GUIDANCE: Array(vector)})})
+    with pytest.raises(MalformedMessageError):
+        server_wire.read_guidance(content, 64)
+
+
+def test_a_reply_without_a_header_is_refused() -> None:
+    with pytest.raises(MalformedMessageError):
+        server_wire.read_header(RecordDict())

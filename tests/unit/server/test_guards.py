@@ -1,0 +1,140 @@
+"""Updates that must not reach the sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from hqgnet.exchange.arrays import specs
+from hqgnet.exchange.data_card import DataCard, SplitCounts
+from hqgnet.exchange.update import MalformedMessageError, TrainRequest, UpdateHeader, digest, read_message
+from server.guards import Expected, RefusedReplyError, check_update
+
+COUNTS = SplitCounts(train=8, validation=1, test=2)
+CARD = DataCard(
+    name="site-1",
+    modality="fundus",
+    channels=3,
+    lq=COUNTS,
+    hq=COUNTS,
+    patients=5,
+    masks=8,
+    twins=0,
+    skipped=0,
+    shortest_side=48,
+    longest_side=48,
+    has_masks=True,
+    has_twins=False,
+)
+REQUEST = TrainRequest(
+    run="r-1",
+    phase="enhance",
+    round=2,
+    global_round=4,
+    first_step=2,
+    steps=2,
+    deadline_s=60.0,
+    experiment="{}",
+)
+ARRAYS = {"generator.w": np.zeros((3, 4), np.float32), "generator.seen": np.array(3, np.int64)}
+HEADER: dict[str, Any] = {
+    "run": "r-1",
+    "phase": "enhance",
+    "round": 2,
+    "attempt": 0,
+    "site": "site-1",
+    "groups": ["generator"],
+    "lq_images": 8,
+    "hq_images": 8,
+    "steps": 2,
+    "losses": {"haar": 0.5},
+    "seconds": 1.0,
+    "card_digest": digest(CARD.to_json()),
+}
+
+
+def check(header: dict[str, Any], arrays: dict[str, Any]) -> None:
+    state = {"generator.w": torch.zeros(3, 4), "generator.seen": torch.tensor(0)}
+    expected = Expected("site-1", CARD, ("generator",), specs(state, state))
+    check_update(UpdateHeader(**header), arrays, REQUEST, expected)
+
+
+def test_a_good_update_passes() -> None:
+    check(HEADER, ARRAYS)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"run": "r-2"}, "reply-of-another-round"),
+        ({"round": 1}, "reply-of-another-round"),
+        ({"attempt": 1}, "reply-of-another-round"),
+        ({"phase": "pretrain"}, "reply-of-another-round"),
+        ({"site": "site-2"}, "reply-of-another-site"),
+        ({"groups": ["generator", "discriminator"]}, "other-parameter-groups"),
+        ({"lq_images": 9_999_999}, "image-counts-differ-from-data-card"),
+        ({"lq_images": 0}, "image-counts-differ-from-data-card"),
+        ({"card_digest": "0" * 64}, "image-counts-differ-from-data-card"),
+        ({"steps": 3}, "more-steps-than-asked"),
+    ],
+)
+def test_headers_that_do_not_fit_are_refused(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(RefusedReplyError, match=f"^{code}$"):
+        check(HEADER | change, ARRAYS)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"generator.w": np.zeros(4, np.float32)}, "array-shape"),
+        ({"generator.w": np.zeros((1, 4), np.float32)}, "array-shape"),
+        ({"generator.seen": np.zeros(1, np.int64)}, "array-shape"),
+        ({"generator.w": np.zeros((3, 4), np.float64)}, "array-dtype"),
+        ({"generator.w": np.zeros((3, 4), np.float16)}, "array-dtype"),
+        ({"generator.seen": np.array(3.0, np.float32)}, "array-dtype"),
+        ({"generator.w": np.full((3, 4), np.nan, np.float32)}, "array-not-finite"),
+        ({"generator.w": np.full((3, 4), -np.inf, np.float32)}, "array-not-finite"),
+        ({"generator.seen": np.array(-1, np.int64)}, "array-not-finite"),
+        ({"generator.seen": np.array(2**62, np.int64)}, "array-not-finite"),
+        ({"discriminator.w": np.zeros(1, np.float32)}, "array-unknown"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(RefusedReplyError, match=f"^{code}$"):
+        check(HEADER, ARRAYS | change)
+
+
+def test_a_missing_array_is_refused() -> None:
+    with pytest.raises(RefusedReplyError, match="^array-missing$"):
+        check(HEADER, {"generator.w": ARRAYS["generator.w"]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lq_images": -1},
+        {"lq_images": 10**12},
+        {"lq_images": 8.0},
+        {"losses": {"haar": float("nan")}},
+        {"losses": {"../x": 1.0}},
+        {"extra": 1},
+        {"protocol": 2},
+        {"run": "../../etc"},
+    ],
+)
+def test_malformed_headers_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        UpdateHeader(**(HEADER | change))
+
+
+@pytest.mark.parametrize("text", [None, 3, "", "[]", "{}", '{"run": "x"', "NaN", "[" * 100_000])
+def test_texts_that_are_no_message_are_refused_without_repeating_them(text: object) -> None:
+    with pytest.raises(MalformedMessageError):
+        read_message(text, UpdateHeader)
+    with pytest.raises(MalformedMessageError) as caught:
+        read_message('{"site": "patient name"}', UpdateHeader)
+    assert "patient" not in str(caught.value)
