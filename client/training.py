@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from client.guards import check_received, outgoing_update
 from client.refusals import RefusalError
 from client.site import OpenSite
@@ -31,7 +29,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
         raise RefusalError(SiteError.REQUEST, "the experiment lets sites without masks sit out this phase")
     received = shared_keys(trainer.networks, phase, federation)
     check_received(arrays, trainer.state(), received)
-    trainer.load_private_state(phase, site.initial_private() | _kept(site, request))
+    stored = site.state.load(phase, request.first_step)
+    trainer.load_private_state(phase, site.initial_private() | (stored.tensors if stored else {}))
     trainer.load(to_tensors(arrays))
     result = trainer.train(phase, request.first_step, request.steps, deadline_s=request.deadline_s)
     state = trainer.state()
@@ -53,13 +52,3 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
         card_digest=digest(site.card.to_json()),
     )
     return header, update
-
-
-def _kept(site: OpenSite, request: TrainRequest) -> dict[str, Tensor]:
-    stored = site.state.load(request.phase, request.first_step)
-    if stored is None:
-        return {}
-    if request.first_step:
-        return stored.tensors
-    # A phase begins with the networks of the one before and with fresh optimisers, as without a federation.
-    return {name: value for name, value in stored.tensors.items() if name.startswith("networks.")}

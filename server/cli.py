@@ -23,13 +23,17 @@ def build_parser() -> argparse.ArgumentParser:
     simulate.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     simulate.add_argument("--sites", required=True, metavar="GLOB", help="site YAML files, in quotes")
     simulate.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="results go below (runs)"
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the run's folder is made (runs)"
     )
     simulate.add_argument("--name", help="of the run's folder (default: the experiment's name)")
     simulate.add_argument("--seed", type=_at_least(0, int), help="instead of the experiment's")
     simulate.add_argument("--overwrite", action="store_true", help="replace a run of that name")
     simulate.add_argument(
-        "--cpus-per-site", type=_at_least(1, int), default=1, metavar="N", help="and threads (1)"
+        "--cpus-per-site",
+        type=_at_least(1, int),
+        default=1,
+        metavar="N",
+        help="processors, and threads, a site works with (1)",
     )
     simulate.add_argument(
         "--gpus-per-site",

@@ -25,6 +25,7 @@ from hqgnet.errors import ConfigurationError, Problem, RunFailedError
 _HEALTHY_S = 60.0
 _POLL_S = 0.05
 _END_S = 15.0
+_LONGEST_TEMPORARY = 24
 _CONNECTION = "hqgnet"
 _APP = """\
 [project]
@@ -65,8 +66,7 @@ class LocalFlower:
 
     def __enter__(self) -> LocalFlower:
         """Start the SuperLink; :meth:`run` waits until it is ready."""
-        # Ray's socket paths have to stay under 107 characters: a short home in the system's temporary folder.
-        self._home = Path(tempfile.mkdtemp(prefix="hqgnet-"))
+        self._home = Path(tempfile.mkdtemp(prefix="hqgnet-", dir=_short_folder()))
         self._port = _free_port()
         app = self._home / "app"
         app.mkdir()
@@ -145,14 +145,23 @@ class LocalFlower:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End all processes: politely, then by force."""
+        """End all processes: politely, then by force; an impatient second Ctrl-C does not stop this."""
+        previous = {
+            number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            self._end()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _end(self) -> None:
         for process in (self._stream, self._superlink):
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         if self._superlink is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._superlink.wait(_END_S)
-            # The session holds what the SuperLink started; Ray's processes end with their driver.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._superlink.pid, signal.SIGKILL)
             self._superlink.wait()
@@ -161,6 +170,13 @@ class LocalFlower:
                 self._stream.wait(_END_S)
             self._stream.kill()
             self._stream.wait()
+        # Flower puts the simulation into a session of its own, and it may still be starting Ray.
+        begun = time.monotonic()
+        while (left := _processes_of(self._home)) and time.monotonic() - begun < _END_S:
+            for process_id in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process_id, signal.SIGKILL)
+            time.sleep(_POLL_S)
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _wait_until_healthy(self) -> None:
@@ -195,6 +211,23 @@ class LocalFlower:
             # Without clusters Ray binds its ports to loopback, on Linux as on other systems.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }
+
+
+def _processes_of(home: Path) -> list[int]:
+    """Return the processes whose environment names this home (none where there is no ``/proc``)."""
+    marker = f"FLWR_HOME={home}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if marker in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _short_folder() -> str:
+    """Return where to put the home: paths of Ray's sockets below it have to stay under 107 characters."""
+    system = tempfile.gettempdir()
+    return "/tmp" if len(system) > _LONGEST_TEMPORARY and os.access("/tmp", os.W_OK) else system  # noqa: S108
 
 
 def _executable(name: str) -> str:

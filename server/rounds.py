@@ -14,8 +14,10 @@ from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.errors import ConfigurationError, Problem, QuorumError
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.exchange.update import (
+    EXPLANATIONS,
     EvaluateRequest,
     MalformedMessageError,
+    SiteError,
     TrainRequest,
     UpdateHeader,
     read_message,
@@ -140,7 +142,9 @@ class Rounds:
         else:
             failures = ", ".join(f"{site}: {code}" for site, code in sorted(outcome.failed.items()))
             what = f"{len(outcome.taken)} of {minimum} valid updates in {phase} round {number} ({failures})"
-            remedy = "Look at site.log in the work folders of the sites named, mend them, and start again"
+            codes = sorted(set(outcome.failed.values()) & EXPLANATIONS.keys())
+            meaning = "".join(f" {code}: {EXPLANATIONS[SiteError(code)]}." for code in codes)
+            remedy = f"Look at site.log in the sites' work folders, mend it and start again.{meaning}"
             raise QuorumError(Problem("federation.minimum_sites", what, remedy))
         mean = outcome.mean.mean()
         self._task_trained = self._task_trained or any(name.startswith("task.") for name in mean)

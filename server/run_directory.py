@@ -83,16 +83,15 @@ class RunDirectory:
         if not self.root.is_dir():
             raise OutputError(Problem(str(self.root), "is not a folder", "Give another --name or --runs"))
         present = {entry.name for entry in self.root.iterdir()} - {_LOGS}
-        foreign = sorted(present - set(_OWN))
-        if foreign:
-            what = f"holds {foreign[0]}, which is no part of a run"
+        if present and not present & set(_OWN):
+            what = f"holds {min(present)} and no run"
             raise OutputError(Problem(str(self.root), what, "Give another --name or --runs"))
         if present and not overwrite:
             remedy = "Give another --name, or --overwrite to replace it"
             raise OutputError(Problem(str(self.root), "holds a run already", remedy))
 
     def prepare(self, *, overwrite: bool) -> None:
-        """Make the folder; with ``overwrite``, remove the run that it holds (its logs stay).
+        """Make the folder; with ``overwrite``, remove the run that it holds; logs and files of others stay.
 
         Raises:
             OutputError: If it cannot be made, or holds a run and ``overwrite`` is not given.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -50,12 +51,13 @@ class Simulation:
     cpus: int | None = None
     gpus: int | None = None
 
-    def resources(self, usable_cpus: int) -> dict[str, float]:
-        """Return Flower's federation configuration; at most as many processors as are usable."""
+    def resources(self, sites: int, usable_cpus: int) -> dict[str, float]:
+        """Return Flower's federation configuration: no more processors than sites can use."""
+        wanted = min(self.cpus or usable_cpus, sites * self.cpus_per_site)
         resources: dict[str, float] = {
             "client-resources-num-cpus": self.cpus_per_site,
             "client-resources-num-gpus": self.gpus_per_site,
-            "init-args-num-cpus": max(self.cpus or usable_cpus, self.cpus_per_site),
+            "init-args-num-cpus": max(wanted, self.cpus_per_site),
         }
         if self.gpus is not None:
             resources["init-args-num-gpus"] = self.gpus
@@ -82,9 +84,17 @@ def simulate(simulation: Simulation, display: Display | None = None) -> None:
         with LocalFlower(directory.logs) as flower:
             # Opening the images takes as long as the SuperLink takes to start: both at once.
             check_images(configs)
+            check_gpus(simulation)
             directory.prepare(overwrite=simulation.overwrite)
-            flower.run(len(files), simulation.resources(_usable_cpus()), _settings(simulation, files))
+            flower.run(
+                len(files), simulation.resources(len(files), _usable_cpus()), _settings(simulation, files)
+            )
             _follow(flower, directory, display or choose_display())
+    except KeyboardInterrupt:
+        if read_status(directory)[0] == "running":
+            problem = Problem("simulation", "was interrupted", "Start it again with --overwrite")
+            _write_failure(directory, problem, ExitCode.INTERRUPTED)
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -164,6 +174,24 @@ def check_images(configs: Sequence[SiteConfig]) -> None:
         raise DataError(problems)
 
 
+def check_gpus(simulation: Simulation) -> None:
+    """Check that the GPUs that sites are promised are there.
+
+    Raises:
+        ConfigurationError: If not.
+    """
+    if simulation.gpus_per_site == 0:
+        return
+    import torch
+
+    present = torch.cuda.device_count()
+    usable = present if simulation.gpus is None else min(simulation.gpus, present)
+    if simulation.gpus_per_site > usable or (simulation.gpus or 0) > present:
+        what = f"{simulation.gpus_per_site:g} GPUs a site are asked for, {usable} of {present} may be used"
+        remedy = "Lower --gpus-per-site or --gpus, or install a CUDA build of torch"
+        raise ConfigurationError(Problem("--gpus-per-site", what, remedy))
+
+
 def _misfits(experiment: Experiment, configs: dict[Path, SiteConfig]) -> list[Problem]:
     problems = []
     for file, config in configs.items():
@@ -223,15 +251,16 @@ def _raise_unless_completed(flower: LocalFlower, directory: RunDirectory) -> Non
         )
     what = f"the run ended before its time (Flower says {flower.final_status()})"
     problem = Problem("simulation", what, f"Look at {log} and {log.with_name('superlink.log')}")
-    directory.write_json(
-        "status.json", {"state": "failed", "exit_code": int(ExitCode.RUN_FAILED), "problems": [vars(problem)]}
-    )
+    _write_failure(directory, problem, ExitCode.RUN_FAILED)
     raise RunFailedError(problem)
 
 
-def _usable_cpus() -> int:
-    import os
+def _write_failure(directory: RunDirectory, problem: Problem, code: ExitCode) -> None:
+    status = {"state": "failed", "exit_code": int(code), "problems": [vars(problem)]}
+    directory.write_json("status.json", status)
 
+
+def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -7,6 +7,7 @@ group's name and a dot. What is not named here never leaves a site.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from torch.nn import Module
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -19,6 +20,9 @@ _BY_PHASE: dict[PhaseName, tuple[str, ...]] = {
     "enhance": ("cue_extractor", "generator", "discriminator"),
     "cooperate": ("cue_extractor", "generator", "discriminator", "task"),
 }
+
+# Walking through all modules takes as long as reading a small message; names do not change.
+_NAMES: WeakKeyDictionary[Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
 def shared_groups(phase: PhaseName, federation: FederationConfig, has_labels: bool = True) -> tuple[str, ...]:
@@ -63,16 +67,14 @@ def local_keys(networks: Module, federation: FederationConfig) -> tuple[str, ...
     """Return the names of the networks' parameters that every site keeps as its own from round to round."""
     groups = tuple(group for group in GROUPS if group != "discriminator" or federation.share_discriminator)
     travelling = set(keys_of(networks, groups, federation))
-    return tuple(name for name in networks.state_dict() if name not in travelling)
+    return tuple(name for name in _names(networks) if name not in travelling)
 
 
 def keys_of(networks: Module, groups: Iterable[str], federation: FederationConfig) -> tuple[str, ...]:
     """Return the names in ``groups``, without batch normalisation where that is not shared."""
     prefixes = tuple(f"{group}." for group in groups)
     kept_home = set() if federation.share_normalization else normalization_keys(networks)
-    return tuple(
-        name for name in networks.state_dict() if name.startswith(prefixes) and name not in kept_home
-    )
+    return tuple(name for name in _names(networks) if name.startswith(prefixes) and name not in kept_home)
 
 
 def normalization_keys(networks: Module) -> set[str]:
@@ -83,3 +85,9 @@ def normalization_keys(networks: Module) -> set[str]:
         if isinstance(module, _BatchNorm)
         for name in module.state_dict()
     }
+
+
+def _names(networks: Module) -> tuple[str, ...]:
+    if networks not in _NAMES:
+        _NAMES[networks] = tuple(networks.state_dict())
+    return _NAMES[networks]

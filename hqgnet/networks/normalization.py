@@ -65,7 +65,7 @@ class AdaLIN(nn.Module):
                 outward = ((value <= 0.0) & (gradient > 0.0)) | ((value >= 1.0) & (gradient < 0.0))
                 return gradient.masked_fill(outward, 0.0)
 
-            rho.register_hook(drop_outward)  # type: ignore[no-untyped-call]
+            rho.register_hook(drop_outward)
         return rho
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from hqgnet.config import PHASES, PhaseName
 from hqgnet.files import write_atomically
 
-_CARRIED = ("networks.discriminator.", "adam.discriminator.")
+_CARRIED = "networks."
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class PrivateState:
     def load(self, phase: PhaseName, step: int) -> Stored | None:
         """Return the state with which ``phase`` goes on at ``step``.
 
-        The newest state that is not ahead of ``step`` is taken. At the beginning of a phase that is what the
-        discriminator learned in the phase before. Files that cannot be read, as after a disk fault, count as
+        The newest state that is not ahead of ``step`` is taken. A phase begins with the private networks of
+        the one before (the discriminator, say) and with fresh optimisers. Files that cannot be read, as after a disk fault, count as
         absent.
         """
         for file in self._files(phase):

@@ -6,9 +6,12 @@ import ast
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import hqgnet
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
@@ -43,6 +46,11 @@ def test_only_flowers_public_modules_are_imported(package: str) -> None:
     for file in sorted((ROOT / package).rglob("*.py")):
         flower = {name for name in imported_modules(file) if name.split(".")[0] == "flwr"}
         assert flower <= FLOWER_PUBLIC, file
+
+
+def test_the_package_and_the_project_have_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == hqgnet.__version__
 
 
 def test_deploy_and_site_configs_hold_no_package() -> None:

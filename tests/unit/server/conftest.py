@@ -156,6 +156,14 @@ def reference(
 
 
 @pytest.fixture(scope="session")
+def alone(
+    federate: Callable[..., Federation], quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> Federation:
+    """One run of the first site alone."""
+    return federate(quick_experiment, tiny_site_files[:1])
+
+
+@pytest.fixture(scope="session")
 def shorten() -> Callable[..., Experiment]:
     """Give an experiment other numbers of rounds, each of one step; phases not named are left out."""
     return shortened

@@ -83,8 +83,9 @@ def test_a_good_update_passes() -> None:
     ],
 )
 def test_headers_that_do_not_fit_are_refused(change: dict[str, Any], code: str) -> None:
-    with pytest.raises(RefusedReplyError, match=f"^{code}$"):
+    with pytest.raises(RefusedReplyError) as caught:
         check(HEADER | change, ARRAYS)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -104,12 +105,13 @@ def test_headers_that_do_not_fit_are_refused(change: dict[str, Any], code: str) 
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(change: dict[str, Any], code: str) -> None:
-    with pytest.raises(RefusedReplyError, match=f"^{code}$"):
+    with pytest.raises(RefusedReplyError) as caught:
         check(HEADER, ARRAYS | change)
+    assert caught.value.code == code
 
 
 def test_a_missing_array_is_refused() -> None:
-    with pytest.raises(RefusedReplyError, match="^array-missing$"):
+    with pytest.raises(RefusedReplyError, match="array-missing"):
         check(HEADER, {"generator.w": ARRAYS["generator.w"]})
 
 

@@ -38,29 +38,35 @@ def assert_equal(first: State, second: State, tolerance: float) -> None:
         torch.testing.assert_close(value, second[name], rtol=0, atol=tolerance, msg=name)
 
 
-@pytest.mark.parametrize("server_average", [0.0, 0.5])
 def test_one_site_equals_training_without_a_federation(
-    server_average: float,
-    federate: Run,
-    quick_experiment: Experiment,
-    tiny_site_files: list[Path],
-    tiny_sites: list[SiteData],
+    alone: Any, quick_experiment: Experiment, tiny_sites: list[SiteData]
 ) -> None:
-    experiment = with_federation(quick_experiment, server_average=server_average)
-    federated = without_guidance(federate(experiment, tiny_site_files[:1]).model())
-    alone = train_centrally(experiment, tiny_sites[:1], CPU).state()
-    assert_equal(federated, {name: alone[name] for name in federated}, 1e-6)
-    initial = LocalTrainer(experiment, tiny_sites[:1], CPU).state()
+    federated = without_guidance(alone.model())
+    central = train_centrally(quick_experiment, tiny_sites[:1], CPU).state()
+    assert_equal(federated, {name: central[name] for name in federated}, 1e-6)
+    initial = LocalTrainer(quick_experiment, tiny_sites[:1], CPU).state()
     moved = {name.split(".")[0] for name in federated if not torch.equal(federated[name], initial[name])}
     assert moved == {"cue_extractor", "generator", "task"}
 
 
-def test_two_equal_sites_equal_one(
-    federate: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
+def test_so_it_does_when_the_published_model_is_an_average(
+    federate: Run,
+    shorten: Run,
+    quick_experiment: Experiment,
+    tiny_site_files: list[Path],
+    tiny_sites: list[SiteData],
 ) -> None:
-    one = federate(quick_experiment, tiny_site_files[:1])
+    experiment = with_federation(shorten(quick_experiment, pretrain=3, enhance=1), server_average=0.5)
+    federated = without_guidance(federate(experiment, tiny_site_files[:1]).model("enhance"))
+    central = train_centrally(experiment, tiny_sites[:1], CPU).state()
+    assert_equal(federated, {name: central[name] for name in federated}, 1e-6)
+
+
+def test_two_equal_sites_equal_one(
+    alone: Any, federate: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> None:
     two = federate(quick_experiment, [tiny_site_files[0]] * 2)
-    assert_equal(one.model(), two.model(), 1e-6)
+    assert_equal(alone.model(), two.model(), 1e-6)
 
 
 def test_the_order_of_replies_does_not_matter(
