@@ -18,9 +18,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[test]'
 	touch $@
 
+# One worker a site, even where there are fewer processors: three sites on two cores then end together.
 demo: install
-	test -d $(DEMO_SITES) || $(BIN)/hqgnet sites make --modality fundus --sites 3 --seed 1 --size 96 --out $(DEMO_SITES)
-	$(BIN)/hqgnet-server simulate $(DEMO)/experiment.yaml --sites '$(DEMO_SITES)/*/site.yaml' --runs $(RUNS) --overwrite
+	test -f $(DEMO_SITES)/site-3/site.yaml || { rm -rf $(DEMO_SITES) && $(BIN)/hqgnet sites make \
+		--modality fundus --sites 3 --seed 1 --size 96 --out $(DEMO_SITES); }
+	$(BIN)/hqgnet-server simulate $(DEMO)/experiment.yaml --sites '$(DEMO_SITES)/*/site.yaml' --runs $(RUNS) --cpus 3 --overwrite
 	$(BIN)/hqgnet enhance --model $(RUNS)/demo/models/best.safetensors \
 		--input $(DEMO_SITES)/site-1/images/lq --output $(RUNS)/demo/enhanced
 

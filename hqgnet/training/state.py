@@ -59,8 +59,8 @@ class PrivateState:
         """Return the state with which ``phase`` goes on at ``step``.
 
         The newest state that is not ahead of ``step`` is taken. A phase begins with the private networks of
-        the one before (the discriminator, say) and with fresh optimisers. Files that cannot be read, as after a disk fault, count as
-        absent.
+        the one before (the discriminator, say) and with fresh optimisers. Files that cannot be read, as after
+        a disk fault, count as absent.
         """
         for file in self._files(phase):
             stored = _read(file)
