@@ -7,23 +7,14 @@ too: otherwise the difference of two figures may come from two regions.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from scipy import ndimage
 from torch import Tensor
 
+from hqgnet.data.field_of_view import estimate_field_of_view
 from hqgnet.metrics.luminance import luminance
 
-_SURELY_TISSUE = 15 / 255
-"""A smoothed brightest channel above this is retina: cameras leave at most 12 of 255 in the border."""
-
-_ABOVE_BORDER = 4 / 255
-_ABOVE_BORDER_RELATIVE = 0.08
-"""How far above the border retina has to be, and as a share of its median: a bright one has a halo."""
-
-_SMOOTHING = 5
 _RIM = 4
-_SMALLEST_REGION = 0.1
+"""Pixels taken off the field of view: its edge is neither retina nor border."""
 
 
 def average_gradient(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
@@ -73,9 +64,8 @@ def entropy(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
 def field_of_view(images: Tensor) -> Tensor:
     """Region of a fundus photograph that shows the retina.
 
-    The largest connected region whose brightest channel, smoothed, lies above the camera's black (its level
-    is taken from the darkest hundredth), with its holes filled and its rim taken off. An image in which that
-    is less than a tenth of the area (all but black, or not a fundus photograph) counts as a whole.
+    See :func:`hqgnet.data.field_of_view.estimate_field_of_view`; its rim is taken off. An image without such
+    a region (all but black, or not a fundus photograph) counts as a whole.
 
     Args:
         images: (B, C, H, W) in [0, 1].
@@ -84,7 +74,7 @@ def field_of_view(images: Tensor) -> Tensor:
         (B, 1, H, W) float32 in {0, 1}, on the device of the images.
     """
     brightest = images.detach().to("cpu", torch.float32).nan_to_num().clamp(0, 1).amax(1).numpy()
-    regions = np.stack([_field_of_view(image) for image in brightest])
+    regions = np.stack([estimate_field_of_view(image, _RIM) for image in brightest])
     return torch.from_numpy(regions).unsqueeze(1).to(images.device, torch.float32)
 
 
@@ -107,19 +97,3 @@ def _inside(images: Tensor, field_of_view: Tensor | None) -> Tensor:
             f"expected a field of view {(batch, 1, height, width)}, got {tuple(field_of_view.shape)}"
         )
     return field_of_view[:, 0].cpu() > 0.5
-
-
-def _field_of_view(brightest: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    # Smoothing keeps noise in the border from counting as tissue; the rim it smears is taken off below.
-    smooth = ndimage.uniform_filter(brightest, _SMOOTHING)
-    border = np.percentile(smooth, 1)
-    candidates = smooth[smooth > border + _ABOVE_BORDER]
-    halo = _ABOVE_BORDER_RELATIVE * np.median(candidates) if candidates.size else 0.0
-    bright = smooth > min(border + max(_ABOVE_BORDER, halo), _SURELY_TISSUE)
-    labels, regions = ndimage.label(bright)
-    if not regions:
-        return np.ones_like(bright)
-    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    region = ndimage.binary_fill_holes(largest)
-    region = ndimage.binary_erosion(region, iterations=_RIM, border_value=1)
-    return region if region.mean() >= _SMALLEST_REGION else np.ones_like(bright)

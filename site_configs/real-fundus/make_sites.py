@@ -77,7 +77,7 @@ def vessel_images(
         split, quality = roles[patient]
         for item in patients[patient]:
             clean = read(folder / item["file"], size)
-            visible = estimate_field_of_view(clean)
+            visible = estimate_field_of_view(clean.max(axis=-1), rim=2)
             for _ in range(TRAINING_COPIES if (split, quality) == ("train", "lq") else 1):
                 number += 1
                 file, person = f"img_{number:04d}.png", f"p{index:03d}"
