@@ -198,6 +198,9 @@ class _Opening:
         return {key: same[0] for key, same in keyed.items()}
 
     def _assign(self, lq: Sequence[Path], hq: Sequence[Path]) -> dict[Path, Place]:
+        if not (lq and hq):
+            # Said already; that the split names the missing images would say it again for each of them.
+            return {}
         try:
             places = assign_splits(self._config.split, lq, hq)
         except DataError as error:

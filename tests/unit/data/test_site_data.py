@@ -9,7 +9,7 @@ import torch
 from site_folders import make_site, picture, save, write_yaml
 
 from hqgnet.data.reading import read_image, read_mask
-from hqgnet.data.site_config import SiteConfig
+from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import DataError, Problem
 
@@ -39,6 +39,18 @@ def test_a_whole_site(tmp_path: Path) -> None:
             assert sample.mask == tmp_path / "masks" / sample.path.name
             assert sample.twin == tmp_path / "twins" / sample.path.name
             assert sample.path.name.startswith(sample.patient)
+
+
+def test_a_missing_folder_is_said_once_not_for_each_line_of_the_split(tmp_path: Path) -> None:
+    make_site(tmp_path)
+    names = [path.relative_to(tmp_path) for path in sorted((tmp_path / "images").rglob("*.png"))]
+    rows = "".join(f"{name.as_posix()},{name.stem[:3]},train\n" for name in names)
+    (tmp_path / "split.csv").write_text("file,patient,split\n" + rows)
+    yaml = (tmp_path / "site.yaml").read_text()
+    (tmp_path / "site.yaml").write_text(yaml[: yaml.index("split:")] + "split: {file: split.csv}\n")
+    shutil.rmtree(tmp_path / "images/hq")
+    [problem] = problems(load_site_config(tmp_path / "site.yaml"))
+    assert "images.hq" in problem.where and "is missing" in problem.what
 
 
 def test_sub_folders_hidden_files_and_other_files(tmp_path: Path) -> None:
