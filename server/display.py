@@ -59,6 +59,9 @@ def line_of(event: Event) -> str | None:
         return (
             f"{event['phase']:<9s} {event['round']:>4d}  {event['split']}: {_figures(event['mean'])}{failed}"
         )
+    if kind == "finished":
+        pictures = f"before/after pictures: work/{event['run']}/pictures in each site's folder"
+        return f"results: {event['directory']}\n{pictures}"
     return str(event["text"]) if kind == "table" else None
 
 

@@ -25,7 +25,7 @@ class Progress:
         self._directory = directory
 
     def say(self, event: str, **facts: object) -> None:
-        """Append an event: waiting, site, left-out, phase, round, evaluation or table."""
+        """Append an event: waiting, site, left-out, phase, round, evaluation, table or finished."""
         self._directory.append("progress.jsonl", {"time": round(time.time(), 3), "event": event, **facts})
 
     def status(self, state: str, error: HqgnetError | None = None, code: ExitCode = ExitCode.OK) -> None:

@@ -108,6 +108,7 @@ class Rounds:
                 self._phase(phase)
         self._judge_best()
         self._roster.finish()
+        self._progress.say("finished", run=self._run, directory=str(self._directory.root))
 
     def _phase(self, phase: PhaseName) -> None:
         self._model.begin_phase()

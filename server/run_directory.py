@@ -3,14 +3,16 @@
 ::
 
     runs/<name>/
-      experiment.json      what was run, with every default spelled out
-      models/              pretrain, enhance, cooperate, best (.safetensors): the global model, fit for
-      ``hqgnet enhance`` metrics.jsonl        a row per site and evaluation, and their mean over sites
-      rounds.jsonl         a row per round: who took part, who did not and why, losses, seconds, bytes
-      table.txt table.json the final table, on every site's test split choice.json          which round's
-      model is the best, and why progress.jsonl       events as they happen, followed by ``hqgnet-server
-      simulate`` status.json          running, completed or failed, with the reason state/               the
-      global parameters after the latest round logs/                what Flower wrote
+      experiment.json       what was run, with every default spelled out
+      models/               pretrain, enhance, cooperate, best (.safetensors): fit for ``hqgnet enhance``
+      metrics.jsonl         a row per site and evaluation, and their mean over sites
+      rounds.jsonl          a row per round: who took part, who did not and why, losses, seconds, bytes
+      table.txt table.json  the final table, on every site's test split
+      choice.json           which round's model is the best, and why
+      progress.jsonl        events as they happen, followed by ``hqgnet-server simulate``
+      status.json           running, completed or failed, with the reason
+      state/                the global parameters after the latest round
+      logs/                 what Flower wrote
 """
 
 from __future__ import annotations
