@@ -25,6 +25,7 @@ from hqgnet.networks import Networks, build_networks
 FORMAT_VERSION = 1
 _SAVED_GROUPS = ("cue_extractor.", "generator.", "task.")
 _GUIDANCE = "guidance"
+_HEADER = "hqgnet"
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,15 @@ def save_model(
     }
     if guidance is not None:
         tensors[_GUIDANCE] = guidance.detach().cpu().float().reshape(1, -1).contiguous()
-    header = {"format": FORMAT_VERSION, "software": __version__, "details": details or {}}
-    metadata = {"hqgnet": json.dumps(header, sort_keys=True), "experiment": experiment.to_json()}
+    header = {
+        "format": FORMAT_VERSION,
+        "software": __version__,
+        "details": details or {},
+        "experiment": experiment.to_json(),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(tensors, metadata))
+    # One key only: safetensors writes several in an order that changes from file to file.
+    write_atomically(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
@@ -117,9 +123,9 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
 
 def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict[str, Any]]:
     try:
-        header = json.loads(metadata["hqgnet"])
+        header = json.loads(metadata[_HEADER])
         version, details = header["format"], dict(header["details"])
-        experiment = experiment_from_json(metadata["experiment"], str(path))
+        experiment = experiment_from_json(header["experiment"], str(path))
     except (KeyError, ValueError, TypeError, ConfigurationError) as error:
         raise _unusable(path, "is not an HQG-Net model", "Give a file from a run's models folder") from error
     if version != FORMAT_VERSION:

@@ -35,6 +35,14 @@ def test_round_trip(model_path: Path, tiny_experiment: Experiment) -> None:
     assert not model.networks.training
 
 
+def test_equal_models_are_equal_files(model_path: Path, tiny_experiment: Experiment, tmp_path: Path) -> None:
+    networks = build_networks(tiny_experiment.numbers, tiny_experiment.channels, seed=5)
+    for number in range(5):
+        again = tmp_path / f"{number}.safetensors"
+        save_model(again, networks, tiny_experiment, guidance=torch.arange(64.0), details={"round": 3})
+        assert again.read_bytes() == model_path.read_bytes()
+
+
 def test_the_discriminator_is_not_in_the_file(model_path: Path) -> None:
     names = load_file(model_path)
     assert not [name for name in names if name.startswith(("discriminator", "autoencoder"))]
