@@ -15,6 +15,7 @@ _FIGURES = (
     ("average_gradient", "AG"),
     ("snr_3", "SNR_3"),
 )
+_KEY_LOSSES = ("segmentation", "enhancement", "reconstruction")
 
 
 class Display(Protocol):
@@ -100,7 +101,7 @@ class LiveDisplay:
 
         self._progress = Progress(
             TextColumn("{task.description:<9s}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=14),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
@@ -126,7 +127,7 @@ class LiveDisplay:
                 self._progress.remove_task(self._task)
             self._task = self._progress.add_task(event["phase"], total=event["rounds"], note="")
         elif kind == "round" and not event["failed"]:
-            note = f"{_losses(event['losses'])}  {len(event['sites'])} sites  {event['seconds']:.1f} s"
+            note = f"{_key_loss(event)}  {len(event['sites'])} sites  {event['seconds']:.1f} s"
             self._progress.update(self._task, completed=event["round"], note=note)
         else:
             line = line_of(event)
@@ -138,6 +139,13 @@ class LiveDisplay:
 
 def _losses(losses: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+
+
+def _key_loss(event: Event) -> str:
+    """Return the loss that tells most of a phase: a terminal's line has no room for all of them."""
+    losses = event["losses"]
+    name = next((name for name in _KEY_LOSSES if name in losses), None)
+    return "" if name is None else f"{name} {losses[name]:.3f}"
 
 
 def _figures(mean: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ ROUND: dict[str, Any] = {
     "round": 3,
     "rounds": 20,
     "attempt": 0,
-    "losses": {"haar": 0.01234},
+    "losses": {"enhancement": 1.25, "haar": 0.01234},
     "seconds": 2.04,
     "failed": {},
     "sites": ["a", "b"],
@@ -43,8 +43,8 @@ def test_plain_lines() -> None:
         display.show(ROUND | {"attempt": 1, "failed": {"b": "array-shape"}, "sites": ["a"]})
         display.show(EVALUATION)
     assert stream.getvalue().splitlines() == [
-        "enhance      3/20  haar 0.0123  2 sites  2.0 s",
-        "enhance      3/20 (attempt 2)  haar 0.0123  1 sites  2.0 s  b: array-shape",
+        "enhance      3/20  enhancement 1.2500  haar 0.0123  2 sites  2.0 s",
+        "enhance      3/20 (attempt 2)  enhancement 1.2500  haar 0.0123  1 sites  2.0 s  b: array-shape",
         "enhance      3  validation: PSNR 16.300 -> 19.250  b: no-reply",
     ]
 
@@ -57,7 +57,7 @@ def test_a_live_display_takes_the_same_events(capsys: Any) -> None:
         for event in ({"event": "phase", "phase": "enhance", "rounds": 20}, ROUND, EVALUATION):
             display.show(event)
     shown = output.getvalue()
-    assert "3/20" in shown and "haar 0.0123" in shown and "PSNR 16.300 -> 19.250" in shown
+    assert "3/20" in shown and "enhancement 1.250  2 sites" in shown and "PSNR 16.300 -> 19.250" in shown
     assert "[bold]" not in shown
 
 
