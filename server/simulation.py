@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from hqgnet.config import Experiment, load_experiment
-from hqgnet.data.site_config import SiteConfig, load_site_config
+from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
 from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem, QuorumError, RunFailedError
 from server.display import Display, choose_display
 from server.flower_process import LocalFlower
@@ -143,7 +143,7 @@ def check_files(experiment_file: Path, files: Sequence[Path]) -> tuple[Experimen
             if value in repeated
         ]
     if experiment is not None:
-        problems += _misfits(experiment, configs)
+        problems += [p for file, config in configs.items() for p in misfits(config, experiment, str(file))]
         minimum = experiment.federation.minimum_sites
         if len(files) < minimum:
             what = f"{minimum} sites are wanted, --sites names {len(files)}"
@@ -190,21 +190,6 @@ def check_gpus(simulation: Simulation) -> None:
         what = f"{simulation.gpus_per_site:g} GPUs a site are asked for, {usable} of {present} may be used"
         remedy = "Lower --gpus-per-site or --gpus, or install a CUDA build of torch"
         raise ConfigurationError(Problem("--gpus-per-site", what, remedy))
-
-
-def _misfits(experiment: Experiment, configs: dict[Path, SiteConfig]) -> list[Problem]:
-    problems = []
-    for file, config in configs.items():
-        for key, given, wanted in (
-            ("modality", config.modality, experiment.modality),
-            ("channels", config.channels, experiment.channels),
-        ):
-            if given != wanted:
-                what = f"is {given}, the experiment's is {wanted}"
-                problems.append(
-                    Problem(f"{file}: {key}", what, "Take the site out, or change the experiment")
-                )
-    return problems
 
 
 def _settings(simulation: Simulation, files: Sequence[Path]) -> dict[str, str | int | bool]:

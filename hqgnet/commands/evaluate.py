@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_config import load_site_config, misfits
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
@@ -21,12 +21,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     device = choose_device(config.device)
     model = load_model(arguments.model, device)
     experiment = model.experiment
-    if (config.modality, config.channels) != (experiment.modality, experiment.channels):
-        what = f"the site has {config.modality} images of {config.channels} channels"
-        remedy = (
-            f"The model is for {experiment.modality} images of {experiment.channels} channels; give another"
-        )
-        raise ConfigurationError(Problem(str(arguments.site), what, remedy))
+    problems = misfits(config, experiment, str(arguments.site))
+    if problems:
+        raise ConfigurationError(problems)
     data = SiteData.open(config)
     if arguments.guidance == "site":
         guidance = site_guidance(model.networks.cue_extractor, data, experiment.image_size, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hqgnet.config import PhaseName, load_experiment
-from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_config import load_site_config, misfits
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, Problem
@@ -24,6 +24,13 @@ def train(arguments: argparse.Namespace) -> None:
         remedy = "End the file name in .safetensors"
         raise ConfigurationError(Problem("--output", f"{arguments.output} is not a safetensors file", remedy))
     configs = [load_site_config(path) for path in arguments.sites]
+    problems = [
+        problem
+        for path, config in zip(arguments.sites, configs, strict=True)
+        for problem in misfits(config, experiment, str(path))
+    ]
+    if problems:
+        raise ConfigurationError(problems)
     device = choose_device(configs[0].device)
     data = [SiteData.open(config) for config in configs]
 

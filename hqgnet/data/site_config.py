@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from hqgnet.config import NAME_PATTERN, Modality
+from hqgnet.config import NAME_PATTERN, Experiment, Modality
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.yaml_files import load_yaml_model
 
@@ -120,6 +120,28 @@ def load_site_config(path: Path) -> SiteConfig:
     return config.model_copy(
         update={"images": config.images.model_copy(update=folders), "split": split, "work": work}
     )
+
+
+def misfits(config: SiteConfig, experiment: Experiment, where: str) -> list[Problem]:
+    """Return why a site cannot take part in an experiment, or use its model; nothing if it can.
+
+    Args:
+        config: The site.
+        experiment: What is, or was, trained.
+        where: Said in the problems: the site's file.
+    """
+    return [
+        Problem(
+            f"{where}: {key}",
+            f"is {given}, the experiment's is {wanted}",
+            "Take the site out, or take an experiment (or model) for such images",
+        )
+        for key, given, wanted in (
+            ("modality", config.modality, experiment.modality),
+            ("channels", config.channels, experiment.channels),
+        )
+        if given != wanted
+    ]
 
 
 def _overlaps(folders: dict[str, Path], work: Path, where: str) -> list[Problem]:

@@ -1,0 +1,83 @@
+"""The commands of ``hqgnet`` that have no file of their own here, as a person calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hqgnet.cli import main
+from hqgnet.config import Experiment
+from hqgnet.data.site_config import load_site_config
+from hqgnet.errors import ExitCode
+from hqgnet.model_file import load_model
+
+
+def test_inspect_comes_within_three_per_cent_of_table_iv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--preset", "paper", "--size", "384", "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["total"]["params_m"] == pytest.approx(66.42, rel=0.03)
+    assert counted["total"]["gmacs"] == pytest.approx(87.33, rel=0.03)
+    for component in ("cue_extractor", "generator", "discriminator", "task", "autoencoder_decoder"):
+        assert set(counted["components"][component]) == {"params_m", "gmacs"}
+
+
+def test_sites_make_writes_sites_that_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sites"
+    arguments = ["sites", "make", "--modality", "ccm", "--sites", "1", "--size", "32", "--out", str(out)]
+    assert main(arguments) == 0
+    [path] = capsys.readouterr().out.split()
+    assert load_site_config(Path(path)).channels == 1
+    assert main(arguments) == ExitCode.DATA
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_train_writes_a_model_with_guidance(
+    tiny_experiment: Experiment,
+    tiny_site_files: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(yaml.safe_dump(json.loads(tiny_experiment.to_json())))
+    output = tmp_path / "model.safetensors"
+    sites = [argument for path in tiny_site_files for argument in ("--site", str(path))]
+    assert main(["train", str(experiment), *sites, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "pretrain  2/2" in printed and "cooperate 2/2" in printed
+    assert load_model(output).guidance is not None
+
+
+def test_train_refuses_another_kind_of_file(
+    tiny_experiment: Experiment, tiny_site_files: list[Path], tmp_path: Path
+) -> None:
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(yaml.safe_dump(json.loads(tiny_experiment.to_json())))
+    arguments = [
+        "train",
+        str(experiment),
+        "--site",
+        str(tiny_site_files[0]),
+        "--output",
+        str(tmp_path / "m.pt"),
+    ]
+    assert main(arguments) == ExitCode.CONFIGURATION
+
+
+def test_a_site_of_other_images_is_refused_before_training(
+    tiny_experiment: Experiment,
+    tiny_site_files: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    experiment = tmp_path / "experiment.yaml"
+    changed = json.loads(tiny_experiment.to_json()) | {"modality": "ccm", "channels": 1}
+    experiment.write_text(yaml.safe_dump(changed))
+    output = tmp_path / "model.safetensors"
+    arguments = ["train", str(experiment), "--site", str(tiny_site_files[0]), "--output", str(output)]
+    assert main(arguments) == ExitCode.CONFIGURATION
+    said = capsys.readouterr().err
+    assert "modality: is fundus" in said and "channels: is 3" in said
+    assert not output.exists()
