@@ -18,14 +18,13 @@ from hqgnet.exchange.update import (
     EvaluateRequest,
     MalformedMessageError,
     ScoresHeader,
-    read_message,
 )
 from hqgnet.scores import Row, SiteScores
 from server.global_model import GlobalModel
 from server.guards import Fault, RefusedReplyError, check_scores
 from server.link import Reply, ask
 from server.roster import Site
-from server.wire import read_guidance, read_header, read_refusal, write_arrays, write_request
+from server.wire import read_guidance, write_arrays, write_request
 
 _COUNTS = ("images",)
 
@@ -131,15 +130,10 @@ def site_mean(rows: Mapping[str, Row]) -> tuple[Row, dict[str, int]]:
 
 
 def _read(reply: Reply, request: EvaluateRequest, site: Site, guidance_size: int) -> _Answer:
-    if reply.content is None:
-        raise RefusedReplyError(reply.fault or Fault.TRANSPORT)
-    refusal = read_refusal(reply.content)
-    if refusal is not None:
-        raise RefusedReplyError(refusal)
+    header, content = reply.read(ScoresHeader)
+    check_scores(header, request, site.name)
     try:
-        header = read_message(read_header(reply.content), ScoresHeader)
-        check_scores(header, request, site.name)
-        vector = read_guidance(reply.content, guidance_size) if request.want_guidance else None
+        vector = read_guidance(content, guidance_size) if request.want_guidance else None
         if (vector is None) != (header.guidance_images == 0) or header.guidance_images > site.card.hq.train:
             raise RefusedReplyError(Fault.COUNTS)
         guidance = None if vector is None else torch.tensor(vector)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from server.guards import Fault
+from hqgnet.exchange.update import MalformedMessageError, ScoresHeader, UpdateHeader, read_message
+from server.guards import Fault, RefusedReplyError
+from server.wire import read_header, read_refusal
+
+Header = TypeVar("Header", UpdateHeader, ScoresHeader)
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -31,6 +36,25 @@ class Reply:
     node_id: int
     content: RecordDict | None
     fault: Fault | None = None
+
+    def read(self, kind: type[Header]) -> tuple[Header, RecordDict]:
+        """Return the header of an answer and the whole of it.
+
+        Args:
+            kind: What the header must be.
+
+        Raises:
+            RefusedReplyError: If there is no answer, the site declined, or the header is not of this kind.
+        """
+        if self.content is None:
+            raise RefusedReplyError(self.fault or Fault.TRANSPORT)
+        refusal = read_refusal(self.content)
+        if refusal is not None:
+            raise RefusedReplyError(refusal)
+        try:
+            return read_message(read_header(self.content), kind), self.content
+        except MalformedMessageError as error:
+            raise RefusedReplyError(Fault.MALFORMED) from error
 
 
 def ask(

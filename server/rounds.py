@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import MessageType, RecordDict
+from flwr.app import MessageType
 from flwr.serverapp import Grid
 
 from hqgnet.config import PHASES, Experiment, PhaseName
@@ -20,7 +20,6 @@ from hqgnet.exchange.update import (
     SiteError,
     TrainRequest,
     UpdateHeader,
-    read_message,
 )
 from server.aggregation import RunningMean
 from server.best import BestModel
@@ -33,7 +32,7 @@ from server.progress import Progress
 from server.results import write_table
 from server.roster import Roster, Site
 from server.run_directory import RunDirectory
-from server.wire import read_arrays, read_header, read_refusal, size_of, write_arrays, write_request
+from server.wire import read_arrays, size_of, write_arrays, write_request
 
 _ATTEMPTS = 3
 # A site stops training early enough that its reply can still travel before the round's deadline.
@@ -180,7 +179,7 @@ class Rounds:
         return outcome
 
     def _take(self, outcome: _Outcome, site: Site, reply: Reply, request: TrainRequest) -> None:
-        header, content = self._header(reply)
+        header, content = reply.read(UpdateHeader)
         labelled = site.card.has_masks
         expected = Expected(
             site.name,
@@ -198,18 +197,6 @@ class Rounds:
         outcome.bytes_up += size_of(content)
         outcome.weights[site.name] = weight
         outcome.taken[site.name] = header
-
-    @staticmethod
-    def _header(reply: Reply) -> tuple[UpdateHeader, RecordDict]:
-        if reply.content is None:
-            raise RefusedReplyError(reply.fault or Fault.TRANSPORT)
-        refusal = read_refusal(reply.content)
-        if refusal is not None:
-            raise RefusedReplyError(refusal)
-        try:
-            return read_message(read_header(reply.content), UpdateHeader), reply.content
-        except MalformedMessageError as error:
-            raise RefusedReplyError(Fault.MALFORMED) from error
 
     def _weight(self, header: UpdateHeader) -> int:
         weighting = self._experiment.federation.weighting
