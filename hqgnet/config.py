@@ -140,7 +140,7 @@ class Experiment(_Frozen):
     )
     preset: PresetName = Field("standard", description="size of the networks")
     output: Literal["direct", "residual"] | None = Field(
-        None, description="overrides the preset's output mode"
+        None, description="overrides the preset's; direct did not train at small budgets"
     )
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="what a step does")
     phases: PhasesConfig = Field(description="how long each phase is")

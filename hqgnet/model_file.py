@@ -91,6 +91,10 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise _unusable(
+            path, "is missing", "Check the path; a run keeps its models in its models folder"
+        ) from error
     except (OSError, SafetensorError) as error:
         raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
     experiment, details = _read_header(path, metadata)

@@ -96,7 +96,12 @@ _PAPER = NetworkNumbers(
 PRESETS: dict[PresetName, NetworkNumbers] = {
     "paper": _PAPER,
     "standard": _PAPER.model_copy(
-        update={"stem_stride": 2, "decoder_widths": (128, 256, 256, 1024), "tail_widths": (128, 64)}
+        update={
+            "stem_stride": 2,
+            "decoder_widths": (128, 256, 256, 1024),
+            "tail_widths": (128, 64),
+            "output": "residual",
+        }
     ),
     "small": NetworkNumbers(
         stem_stride=2,

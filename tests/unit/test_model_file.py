@@ -55,7 +55,7 @@ def test_a_truncated_file_is_refused(model_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError):
+    with pytest.raises(ModelFileError, match="is missing"):
         load_model(tmp_path / "none.safetensors")
 
 

@@ -85,7 +85,12 @@ def test_residual_output_is_clamped_in_evaluation_only() -> None:
 def test_output_override_and_default() -> None:
     assert make().output_mode == TINY.output == "residual"
     assert make(output="direct").output_mode == "direct"
-    assert PRESETS["paper"].output == PRESETS["standard"].output == "direct"
+    assert {name: numbers.output for name, numbers in PRESETS.items()} == {
+        "paper": "direct",
+        "standard": "residual",
+        "small": "residual",
+        "tiny": "residual",
+    }
 
 
 def test_guidance_reaches_the_image_from_one_encoding() -> None:
