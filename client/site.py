@@ -18,6 +18,7 @@ from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
+from hqgnet.errors import HqgnetError
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.groups import local_keys
 from hqgnet.exchange.update import SiteError
@@ -147,12 +148,24 @@ def forget_sites() -> None:
     _OPEN.clear()
 
 
-def use_threads(config: SiteConfig, simulated: bool) -> None:
-    """Let torch use as many threads as the site says; in a simulation as many as the worker was given.
+def log_file(file: Path, run: str) -> Path | None:
+    """Return where a site logs a run; None if its YAML cannot be read."""
+    try:
+        return run_folder(load_site_config(file), run) / "site.log"
+    except HqgnetError:
+        return None
 
-    Ray tells a worker its share of the processors through ``OMP_NUM_THREADS``.
+
+def use_resources(site: OpenSite, *, simulated: bool) -> None:
+    """Let torch use as many threads, and as much GPU memory, as the site says.
+
+    In a simulation the worker's share of the processors counts, which Ray tells by ``OMP_NUM_THREADS``.
     """
     if simulated:
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    elif config.threads:
-        torch.set_num_threads(config.threads)
+    elif site.config.threads:
+        torch.set_num_threads(site.config.threads)
+    most = site.config.policy.gpu_memory_gb
+    if most is not None and site.device.type == "cuda":
+        whole = torch.cuda.get_device_properties(site.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, most * 1e9 / whole), site.device)

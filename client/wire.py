@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-from hqgnet.exchange import arrays as exchange_arrays
+from client.message import Answered
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.update import (
     ARRAYS,
+    AUDIT,
     CODE_KEY,
     GUIDANCE,
+    HEAD_KEY,
     HEADER,
     JSON_KEY,
     REFUSAL,
@@ -21,7 +21,7 @@ from hqgnet.exchange.update import (
 )
 
 
-def read_request(message: Message) -> tuple[object, Arrays]:
+def read_asked(message: Message) -> tuple[object, Arrays]:
     """Return the JSON text of a request and the arrays beside it.
 
     Raises:
@@ -40,21 +40,16 @@ def read_request(message: Message) -> tuple[object, Arrays]:
     return request[JSON_KEY], received
 
 
-def write_reply(
-    message: Message,
-    header: str,
-    arrays: Mapping[str, exchange_arrays.Array] | None = None,
-    guidance: exchange_arrays.Array | None = None,
-) -> Message:
-    """Return the answer to ``message``: a header in JSON, and arrays where there are any."""
-    content = RecordDict({HEADER: ConfigRecord({JSON_KEY: header})})
-    if arrays is not None:
-        content[ARRAYS] = ArrayRecord({name: Array(array) for name, array in arrays.items()})
-    if guidance is not None:
-        content[GUIDANCE] = ArrayRecord({GUIDANCE: Array(guidance)})
+def write_answered(message: Message, answered: Answered) -> Message:
+    """Return the reply to ``message``: a header in JSON with arrays where there are any, or a code alone."""
+    if answered.code is not None or answered.header is None:
+        code = answered.code or SiteError.INTERNAL
+        return Message(RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(code)})}), reply_to=message)
+    content = RecordDict({HEADER: ConfigRecord({JSON_KEY: answered.header})})
+    if answered.arrays is not None:
+        content[ARRAYS] = ArrayRecord({name: Array(array) for name, array in answered.arrays.items()})
+    if answered.guidance is not None:
+        content[GUIDANCE] = ArrayRecord({GUIDANCE: Array(answered.guidance)})
+    if answered.audit_head is not None:
+        content[AUDIT] = ConfigRecord({HEAD_KEY: answered.audit_head})
     return Message(content, reply_to=message)
-
-
-def write_refusal(message: Message, code: SiteError) -> Message:
-    """Return the answer that declines ``message``: a code and nothing else."""
-    return Message(RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(code)})}), reply_to=message)

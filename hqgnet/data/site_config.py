@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hqgnet.config import NAME_PATTERN, Experiment, Modality
+from hqgnet.data.site_policy import SitePolicy
+from hqgnet.data.site_server import ServerConnection
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.yaml_files import load_yaml_model
 
@@ -98,6 +100,10 @@ class SiteConfig(_Frozen):
         ge=1,
         description="share the mean cue only if it is taken over at least so many images",
     )
+    server: ServerConnection | None = Field(
+        None, description="the federation that the site's daemon joins; not needed for simulations"
+    )
+    policy: SitePolicy = Field(default_factory=SitePolicy, description="what this hospital allows")
 
 
 def load_site_config(path: Path) -> SiteConfig:
@@ -117,9 +123,11 @@ def load_site_config(path: Path) -> SiteConfig:
     split = (
         config.split if split_file is None else config.split.model_copy(update={"file": root / split_file})
     )
-    return config.model_copy(
-        update={"images": config.images.model_copy(update=folders), "split": split, "work": work}
-    )
+    server = config.server
+    if server is not None:
+        server = server.model_copy(update={"ca": root / server.ca, "key": root / server.key})
+    images = config.images.model_copy(update=folders)
+    return config.model_copy(update={"images": images, "split": split, "work": work, "server": server})
 
 
 def misfits(config: SiteConfig, experiment: Experiment, where: str) -> list[Problem]:

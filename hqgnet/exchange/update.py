@@ -24,6 +24,8 @@ REFUSAL = "refusal"
 JSON_KEY = "json"
 CODE_KEY = "code"
 GUIDANCE = "guidance"
+AUDIT = "audit"
+HEAD_KEY = "head"
 
 RUN_PATTERN = r"^[a-z0-9][a-z0-9-]{0,100}$"
 _LONGEST_JSON = 4_000_000
@@ -45,6 +47,16 @@ class SiteError(StrEnum):
     DIVERGED = "training-diverged"
     OUT_OF_MEMORY = "out-of-memory"
     DISK = "site-disk"
+    CODE_NOT_APPROVED = "code-not-approved"
+    POLICY_PHASE = "policy-phase"
+    POLICY_STRATEGY = "policy-strategy"
+    POLICY_GROUPS = "policy-groups"
+    POLICY_STEPS = "policy-steps"
+    POLICY_IMAGES = "policy-images"
+    POLICY_BYTES = "policy-bytes"
+    POLICY_BUDGET = "policy-privacy-budget"
+    OVERDUE = "site-overdue"
+    WORKER_ENDED = "site-worker-ended"
     INTERNAL = "site-internal"
 
 
@@ -56,6 +68,16 @@ EXPLANATIONS: dict[SiteError, str] = {
     SiteError.DIVERGED: "training gave NaN or infinite weights; lower training.learning_rate",
     SiteError.OUT_OF_MEMORY: "the site ran out of memory; lower training.batch_size or image_size",
     SiteError.DISK: "the site's work folder cannot be written; free space there",
+    SiteError.CODE_NOT_APPROVED: "the hospital has not approved this code; run hqgnet-client approve there",
+    SiteError.POLICY_PHASE: "the hospital's policy does not allow this phase",
+    SiteError.POLICY_STRATEGY: "the hospital's policy does not allow this aggregation rule",
+    SiteError.POLICY_GROUPS: "the hospital's policy keeps one of the parameter groups at home",
+    SiteError.POLICY_STEPS: "the hospital's policy allows fewer steps a round; lower phases.*.steps",
+    SiteError.POLICY_IMAGES: "the hospital has fewer images than its policy wants behind an update",
+    SiteError.POLICY_BYTES: "the reply would be larger than the hospital's policy allows",
+    SiteError.POLICY_BUDGET: "the hospital's privacy budget is spent",
+    SiteError.OVERDUE: "the site did not finish in time, and its watchdog ended the work",
+    SiteError.WORKER_ENDED: "the site's training process was ended from outside, for want of memory perhaps",
     SiteError.INTERNAL: "unexpected; the reason stands in site.log in the site's work folder",
 }
 

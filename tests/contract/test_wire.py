@@ -8,6 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client import wire as client_wire
+from client.message import Answered
 from hqgnet.exchange.update import (
     ARRAYS,
     GUIDANCE,
@@ -78,7 +79,7 @@ def test_messages_survive_json(message: object) -> None:
 
 
 def test_the_site_reads_what_the_server_writes(request_message: Message) -> None:
-    text, arrays = client_wire.read_request(request_message)
+    text, arrays = client_wire.read_asked(request_message)
     assert text == "{}"
     assert list(arrays) == list(PARAMETERS)
     for name, array in arrays.items():
@@ -88,7 +89,7 @@ def test_the_site_reads_what_the_server_writes(request_message: Message) -> None
 
 def test_the_server_reads_what_the_site_writes(request_message: Message) -> None:
     guidance = np.linspace(0, 1, 64, dtype=np.float32)
-    reply = client_wire.write_reply(request_message, "{}", PARAMETERS, guidance)
+    reply = client_wire.write_answered(request_message, Answered("{}", PARAMETERS, guidance))
     assert server_wire.read_header(reply.content) == "{}"
     assert server_wire.read_refusal(reply.content) is None
     arrays = server_wire.read_arrays(reply.content)
@@ -103,7 +104,7 @@ def test_the_server_reads_what_the_site_writes(request_message: Message) -> None
 
 
 def test_a_refusal_is_a_code_and_nothing_else(request_message: Message) -> None:
-    content = client_wire.write_refusal(request_message, SiteError.DIVERGED).content
+    content = client_wire.write_answered(request_message, Answered(code=SiteError.DIVERGED)).content
     assert server_wire.read_refusal(content) is SiteError.DIVERGED
     assert str(content.config_records) == "{'refusal': {'code': 'training-diverged'}}"
 

@@ -11,7 +11,7 @@ import torch
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from client import app as app_module
+from client import actions
 from client.app import app
 from client.guards import outgoing_guidance, outgoing_update
 from client.refusals import RefusalError
@@ -79,8 +79,8 @@ def test_exceptions_leave_as_codes_and_stay_as_text(
         raise error
 
     log = tmp_path / "run" / "site.log"
-    monkeypatch.setattr(app_module, "open_site", fail)
-    monkeypatch.setattr(app_module, "_log_file", lambda file, run: log)
+    monkeypatch.setattr(actions, "open_site", fail)
+    monkeypatch.setattr(actions, "log_file", lambda file, run: log)
     reply = ask(tiny_site_files[0], card_request(tiny_experiment))
     assert read_refusal(reply) is code
     assert "secret" not in str(reply.config_records)

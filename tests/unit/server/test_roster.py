@@ -10,7 +10,8 @@ import pytest
 from flwr.app import Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.wire import write_refusal, write_reply
+from client.message import Answered
+from client.wire import write_answered
 from hqgnet.config import Experiment
 from hqgnet.errors import ConfigurationError, QuorumError
 from hqgnet.exchange.data_card import DataCard, SplitCounts
@@ -57,11 +58,11 @@ class Nodes:
         if answer is None:
             return []
         if isinstance(answer, SiteError):
-            return [write_refusal(message, answer)]
+            return [write_answered(message, Answered(code=answer))]
         if answer == "error":
             return [Message(Error(code=1, reason="/home/patient"), reply_to=message)]
         reply = QueryReply(run="r", card=answer.to_json())
-        return [write_reply(message, reply.to_json())]
+        return [write_answered(message, Answered(reply.to_json()))]
 
 
 class Silent:

@@ -1,0 +1,50 @@
+"""What a site does when asked: train, judge, show its card, clean up. All exceptions end here as codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from client.evaluation import evaluate, finish
+from client.message import Answered, Asked
+from client.refusals import code_of, record
+from client.site import log_file, open_site, use_resources
+from client.training import train
+from hqgnet.exchange.update import EvaluateRequest, QueryReply, QueryRequest, TrainRequest, read_message
+
+
+def act(asked: Asked, file: Path, *, simulated: bool = False) -> Answered:
+    """Do what is asked on a site's images.
+
+    Whatever goes wrong, its text may hold a path or a name: it goes to the site's log, the answer has a code.
+
+    Args:
+        asked: From the server.
+        file: The site's YAML.
+        simulated: This process serves several sites, with as many threads as it was given.
+    """
+    log: Path | None = None
+    try:
+        if asked.kind == "train":
+            to_train = read_message(asked.text, TrainRequest)
+            log = log_file(file, to_train.run)
+            site = open_site(file, to_train.run, to_train.experiment)
+            use_resources(site, simulated=simulated)
+            update, arrays = train(site, to_train, asked.arrays)
+            return Answered(update.to_json(), arrays)
+        if asked.kind == "evaluate":
+            to_judge = read_message(asked.text, EvaluateRequest)
+            log = log_file(file, to_judge.run)
+            site = open_site(file, to_judge.run, to_judge.experiment)
+            use_resources(site, simulated=simulated)
+            scores, guidance = evaluate(site, to_judge, asked.arrays)
+            return Answered(scores.to_json(), guidance=guidance)
+        query = read_message(asked.text, QueryRequest)
+        log = log_file(file, query.run)
+        site = open_site(file, query.run, query.experiment)
+        if query.kind == "finish":
+            finish(site)
+            return Answered(QueryReply(run=query.run, card=None).to_json())
+        return Answered(QueryReply(run=query.run, card=site.card.to_json()).to_json())
+    except Exception as error:
+        record(error, log)
+        return Answered(code=code_of(error))
