@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from client.commands import approve, audit, check, report, status, up
 from hqgnet import __version__
 from hqgnet.commands import run_guarded
 
@@ -19,11 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hqgnet-client", description="A hospital's end of a federation.")
     parser.add_argument("--version", action="version", version=f"hqgnet-client {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    check = commands.add_parser(
-        "check", help="open the site's images and show what the server would learn of them"
-    )
-    check.add_argument("site", type=Path, metavar="SITE.yaml")
-    check.add_argument("--json", action="store_true", help="print the data card as JSON")
+    for command in (check, approve, up, status, audit, report):
+        command.add_parser(commands)
     return parser
 
 
@@ -32,10 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_guarded(lambda: _dispatch(build_parser().parse_args(argv)))
 
 
-def _dispatch(arguments: argparse.Namespace) -> None:
-    from client.check import check_site
-
-    check_site(arguments.site, as_json=arguments.json)
+def _dispatch(arguments: argparse.Namespace) -> int | None:
+    code: int | None = arguments.run(arguments)
+    return code
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import traceback
 from pathlib import Path
-
-import torch
 
 from hqgnet.errors import ConfigurationError, DataError, OutputError
 from hqgnet.exchange.update import MalformedMessageError, SiteError
@@ -26,6 +25,7 @@ class RefusalError(Exception):
     def __init__(self, code: SiteError, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
+        self.reason = reason
 
 
 def code_of(error: Exception) -> SiteError:
@@ -38,7 +38,7 @@ def code_of(error: Exception) -> SiteError:
         return SiteError.CONFIGURATION
     if isinstance(error, DataError):
         return SiteError.DATA
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError) or _is_torchs_out_of_memory(error):
         return SiteError.OUT_OF_MEMORY
     if isinstance(error, OSError | OutputError):
         return SiteError.DISK
@@ -57,3 +57,9 @@ def record(error: Exception, log: Path | None) -> None:
         except OSError:
             LOGGER.exception("%s cannot be written", log)
     LOGGER.error("%s", text)
+
+
+def _is_torchs_out_of_memory(error: Exception) -> bool:
+    """Only a process that has loaded torch can meet its errors; the hospital's daemon does without."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

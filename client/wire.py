@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from client.message import Answered
 from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.packing import PACKED, pack, read_npy, unpack
 from hqgnet.exchange.update import (
     ARRAYS,
     AUDIT,
@@ -31,13 +33,13 @@ def read_asked(message: Message) -> tuple[object, Arrays]:
     request = content.config_records.get(REQUEST)
     if request is None or JSON_KEY not in request:
         raise MalformedMessageError("the message has no request")
-    received: Arrays = {}
-    for name, array in content.array_records.get(ARRAYS, ArrayRecord()).items():
-        try:
-            received[name] = array.numpy()
-        except (ValueError, TypeError, EOFError) as error:
-            raise MalformedMessageError("an array cannot be read") from error
-    return request[JSON_KEY], received
+    record = content.array_records.get(ARRAYS, ArrayRecord())
+    if not record:
+        return request[JSON_KEY], {}
+    if list(record) != [PACKED]:
+        raise MalformedMessageError("the arrays are not packed into one")
+    packed = read_npy(record[PACKED].data, np.dtype("u1"))
+    return request[JSON_KEY], unpack(packed)
 
 
 def write_answered(message: Message, answered: Answered) -> Message:
@@ -47,7 +49,7 @@ def write_answered(message: Message, answered: Answered) -> Message:
         return Message(RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(code)})}), reply_to=message)
     content = RecordDict({HEADER: ConfigRecord({JSON_KEY: answered.header})})
     if answered.arrays is not None:
-        content[ARRAYS] = ArrayRecord({name: Array(array) for name, array in answered.arrays.items()})
+        content[ARRAYS] = ArrayRecord({PACKED: Array(pack(answered.arrays))})
     if answered.guidance is not None:
         content[GUIDANCE] = ArrayRecord({GUIDANCE: Array(answered.guidance)})
     if answered.audit_head is not None:

@@ -1,4 +1,4 @@
-"""``hqgnet``: make sites, inspect networks, train in one place, enhance images, evaluate a model.
+"""``hqgnet``: make sites, inspect networks, train in one place, enhance and score images, evaluate a model.
 
 Only the standard library is imported here; each command loads what it needs when it runs.
 """
@@ -15,6 +15,7 @@ from hqgnet.commands import run_guarded
 
 _MODALITIES = ("fundus", "ccm", "colonoscopy")
 _PRESETS = ("paper", "standard", "small", "tiny")
+_METRICS = ("niqe", "brisque", "piqe", "ag", "en")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,6 +71,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue",
     )
     evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the row here too")
+
+    score = commands.add_parser("score", help="figures of any images, without a model or clean twins")
+    score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="images, or folders of them")
+    score.add_argument(
+        "--metrics",
+        type=_metrics,
+        default=_METRICS,
+        metavar="NAME,...",
+        help=f"of {','.join(_METRICS)} (default all)",
+    )
+    score.add_argument(
+        "--field-of-view", action="store_true", help="count only the retina of a fundus photograph"
+    )
+    score.add_argument(
+        "--size", type=_positive, metavar="N", help="resize the longer side to N pixels first (default: no)"
+    )
+    score.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
@@ -95,10 +113,23 @@ def _dispatch(arguments: argparse.Namespace) -> None:
         from hqgnet.commands.enhance import enhance
 
         enhance(arguments)
+    elif arguments.command == "score":
+        from hqgnet.commands.score import score_images
+
+        score_images(arguments)
     else:
         from hqgnet.commands.evaluate import evaluate
 
         evaluate(arguments)
+
+
+def _metrics(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(filter(None, (name.strip().lower() for name in text.split(",")))))
+    unknown = [name for name in names if name not in _METRICS]
+    if unknown or not names:
+        wrong = f"unknown: {', '.join(unknown)}" if unknown else "none given"
+        raise argparse.ArgumentTypeError(f"{wrong} (choose of {', '.join(_METRICS)})")
+    return names
 
 
 def _positive(text: str) -> int:

@@ -103,9 +103,26 @@ class FederationConfig(_Frozen):
     minimum_sites: int = Field(
         2, ge=1, description="wait for so many sites, and so many valid replies a round"
     )
-    wait_for_sites_s: float = Field(600.0, gt=0, description="how long to wait for them before giving up")
+    expected_sites: int | None = Field(
+        None,
+        ge=1,
+        description="at the start and on resume, wait for so many; minimum_sites are enough in the end",
+    )
+    wait_for_sites_s: float = Field(
+        600.0, gt=0, description="how long to wait for sites before giving up, at the start and in a round"
+    )
     round_deadline_s: float = Field(
         3600.0, gt=0, description="replies later than this are left out of the round"
+    )
+    attempts: int = Field(3, ge=1, le=20, description="how often a round with too few valid replies is tried")
+    retry_pause_s: float = Field(
+        5.0, ge=0, description="pause before a round is tried again; three times as long with every attempt"
+    )
+    norm_limit: float = Field(
+        10.0,
+        gt=1,
+        description="an update that moves the model so many times as far as the median of this round and the "
+        "last three is left out",
     )
     server_average: float = Field(
         0.0,
@@ -113,6 +130,12 @@ class FederationConfig(_Frozen):
         lt=1,
         description="decay a round of the averaged model that is evaluated and published; 0: the last",
     )
+
+    @model_validator(mode="after")
+    def _expects_enough(self) -> FederationConfig:
+        if self.expected_sites is not None and self.expected_sites < self.minimum_sites:
+            raise ValueError("expected_sites is below minimum_sites: raise the one or lower the other")
+        return self
 
 
 class EvaluationConfig(_Frozen):

@@ -21,8 +21,10 @@ class ExitCode(IntEnum):
     DATA = 11
     MODEL_FILE = 12
     OUTPUT = 13
+    AUDIT = 14
     RUN_FAILED = 20
     QUORUM_NOT_MET = 21
+    SERVER_DOWN = 22
     INTERRUPTED = 130
 
 
@@ -83,6 +85,12 @@ class OutputError(HqgnetError):
     exit_code = ExitCode.OUTPUT
 
 
+class AuditError(HqgnetError):
+    """An audit log is not as it was written."""
+
+    exit_code = ExitCode.AUDIT
+
+
 class RunFailedError(HqgnetError):
     """A training run ended without a result."""
 
@@ -93,3 +101,9 @@ class QuorumError(RunFailedError):
     """Too few sites answered for a round to count."""
 
     exit_code = ExitCode.QUORUM_NOT_MET
+
+
+class ServerDownError(HqgnetError):
+    """The federation's server does not answer."""
+
+    exit_code = ExitCode.SERVER_DOWN

@@ -24,7 +24,9 @@ def make_folder(folder: Path) -> None:
         raise OutputError(Problem(str(folder), what, "Check the path and its permissions")) from error
 
 
-def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> None:
+def write_atomically(
+    path: Path, data: bytes | Callable[[BinaryIO], object], *, mode: int | None = None
+) -> None:
     """Write ``path`` in one step, and return only when it is safe on disk.
 
     The data go to a temporary file in the same folder, which then takes the name of ``path``.
@@ -32,6 +34,8 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> 
     Args:
         path: Its folder must exist; a file of this name is replaced.
         data: The content, or a function that writes it into the open file it is given.
+        mode: Permissions from the first moment on, such as ``0o600`` for a key; None leaves them to the
+            process's umask.
 
     Raises:
         OutputError: If the file cannot be written; what stood there before is untouched.
@@ -39,7 +43,9 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> 
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with temporary.open("xb") as file:
+            with open(temporary, "xb", opener=_opener(mode)) as file:
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)  # the umask may have taken more away
                 if isinstance(data, bytes):
                     file.write(data)
                 else:
@@ -50,14 +56,25 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> 
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"
         remedy = "Check that the folder exists, is writable, and has free space"
         raise OutputError(Problem(str(path), what, remedy)) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def _opener(mode: int | None) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags, 0o666 if mode is None else mode)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed in :func:`write_atomically` left; no other may be writing."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names of a folder's new files are safe on disk."""
     if os.name == "nt":  # Windows cannot open a folder as a file
         return
     descriptor = os.open(folder, os.O_RDONLY)

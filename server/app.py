@@ -5,16 +5,26 @@ from __future__ import annotations
 import glob
 import json
 import logging
+import platform
 import re
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from hqgnet import __version__
 from hqgnet.config import Experiment, load_experiment
 from hqgnet.errors import ConfigurationError, ExitCode, HqgnetError, Problem, RunFailedError
-from server.progress import Progress
+from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.audit import AuditLog
+from server.checkpoints import Position
+from server.context import RunContext
+from server.link import persist
+from server.progress import Progress, read_status
+from server.resuming import check_experiment, reopen
 from server.roster import Roster
 from server.rounds import Rounds
 from server.run_directory import RunDirectory
@@ -29,9 +39,9 @@ def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run configuration names.
 
     Its keys: ``experiment`` (YAML file), ``run-dir`` (empty: ``runs/<experiment's name>``), ``seed``
-    (negative: the experiment's), ``overwrite``, and ``simulation-sites`` (a glob pattern or JSON list of
-    site files; empty outside simulations). Paths are relative to the folder in which the SuperLink was
-    started.
+    (negative: the experiment's), ``overwrite``, ``resume`` (go on with the run that the folder holds), and
+    ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside simulations). Paths are
+    relative to the folder in which the SuperLink was started.
 
     Raises:
         HqgnetError: After it has been written to the run directory's ``status.json``, so that Flower marks
@@ -40,24 +50,67 @@ def main(grid: Grid, context: Context) -> None:
     settings = context.run_config
     experiment = _experiment(Path(str(settings["experiment"])), int(str(settings.get("seed", -1))))
     directory = RunDirectory(Path(str(settings.get("run-dir", "")) or f"runs/{experiment.name}").absolute())
-    directory.prepare(overwrite=bool(settings.get("overwrite", False)))
+    overwrite, resume = bool(settings.get("overwrite", False)), bool(settings.get("resume", False))
+    directory.check_free(overwrite=overwrite or resume)
+    with directory.held():
+        progress = Progress(directory, context.run_id)
+        if resume and read_status(directory)[0] == "completed":
+            check_experiment(directory, experiment)
+            LOGGER.info("%s is completed: there is nothing to resume", directory.root)
+            return
+        if not resume:
+            directory.prepare(overwrite=overwrite)
+        progress.status("running")
+        try:
+            state = _open(directory, experiment, resume=resume)
+            sites = str(settings.get("simulation-sites", ""))
+            run = state[0].run if state else run_identifier(directory.root.name, context.run_id)
+            audit = AuditLog(directory.audit)
+            run_context = RunContext(grid, experiment, run, directory, progress, audit)
+            _audited(run_context, context.run_id, state, sites)
+        except HqgnetError as error:
+            progress.status("failed", error)
+            raise
+        except Exception as error:
+            LOGGER.exception("the run failed")
+            problem = Problem("the run", f"failed unexpectedly ({type(error).__name__})", "Look at its log")
+            progress.status("failed", RunFailedError(problem))
+            raise
+        progress.status("completed", code=ExitCode.OK)
+
+
+def _open(directory: RunDirectory, experiment: Experiment, *, resume: bool) -> tuple[Position, Arrays] | None:
+    state = None
+    if resume:
+        check_experiment(directory, experiment)
+        state = reopen(directory)
     directory.write_json("experiment.json", json.loads(experiment.to_json()))
-    progress = Progress(directory)
-    progress.status("running")
+    return state
+
+
+def _audited(context: RunContext, flower_run: int, state: tuple[Position, Arrays] | None, sites: str) -> None:
+    """Run, and write into the audit log how it began and how it ended."""
+    facts: dict[str, Any] = {"run": context.run, "flower_run": str(flower_run)}
+    facts |= {"experiment": context.experiment.digest(), "versions": _versions()}
+    if state is None:
+        context.audit.append("run-started", **facts)
+    else:
+        place = {"phase": state[0].phase, "round": state[0].round}
+        context.audit.append("run-resumed", **facts, **place)
+        context.progress.say("resumed", **place)
     try:
-        exactly = _simulated_sites(grid, str(settings.get("simulation-sites", "")))
-        run = run_identifier(directory.root.name, context.run_id)
-        roster = Roster(grid, experiment, run, progress, exactly)
-        Rounds(grid, experiment, run, directory, progress, roster).run()
-    except HqgnetError as error:
-        progress.status("failed", error)
+        roster = Roster(context, _simulated_sites(context.grid, sites))
+        Rounds(context, roster, state).run()
+    except BaseException as error:
+        code = error.exit_code if isinstance(error, HqgnetError) else ExitCode.UNEXPECTED
+        context.audit.append("run-ended", run=context.run, state="failed", exit_code=int(code))
         raise
-    except Exception as error:
-        LOGGER.exception("the run failed")
-        problem = Problem("the run", f"failed unexpectedly ({type(error).__name__})", "Look at its log")
-        progress.status("failed", RunFailedError(problem))
-        raise
-    progress.status("completed", code=ExitCode.OK)
+    context.audit.append("run-ended", run=context.run, state="completed", exit_code=int(ExitCode.OK))
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("flwr", "torch", "numpy")}
+    return {"hqgnet": __version__, "python": platform.python_version(), **packages}
 
 
 def run_identifier(name: str, run_id: int) -> str:
@@ -78,9 +131,9 @@ def _simulated_sites(grid: Grid, sites: str) -> int | None:
     if not sites:
         return None
     wanted = len(json.loads(sites) if sites.startswith("[") else glob.glob(sites, recursive=True))
-    begun = time.monotonic()
-    while (nodes := len(list(grid.get_node_ids()))) != wanted:
-        if time.monotonic() - begun > _NODES_APPEAR_S:
+    until = time.monotonic() + _NODES_APPEAR_S
+    while (nodes := len(persist(lambda: list(grid.get_node_ids()), until))) != wanted:
+        if time.monotonic() > until:
             what = f"{wanted} site files match, but Flower simulates {nodes} sites"
             remedy = f'Give flwr run --federation-config "num-supernodes={wanted}"'
             raise ConfigurationError(Problem("simulation-sites", what, remedy))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from torch import Tensor
 
 from hqgnet.config import PHASES, Experiment, PhaseName
-from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.arrays import Arrays, to_arrays
+from hqgnet.model_file import load_model
+from server.context import RunContext
 from server.evaluation import Judgement
 from server.global_model import GlobalModel
-from server.run_directory import RunDirectory
+
+_FILE = "best.safetensors"
 
 
 def judged_phase(experiment: Experiment) -> PhaseName:
@@ -23,27 +28,53 @@ class BestModel:
     stands. Among equals the earlier stands.
 
     Args:
-        experiment: Says the figure.
-        directory: Gets ``models/best.safetensors`` and ``choice.json``.
+        context: Its experiment says the figure; its directory gets ``models/best.safetensors`` and
+            ``choice.json``.
         model: Writes the file.
     """
 
-    def __init__(self, experiment: Experiment, directory: RunDirectory, model: GlobalModel) -> None:
-        self._metric = experiment.evaluation.best_by
-        self._phase = judged_phase(experiment)
-        self._directory = directory
+    def __init__(self, context: RunContext, model: GlobalModel) -> None:
+        self._metric = context.experiment.evaluation.best_by
+        self._phase = judged_phase(context.experiment)
+        self._context = context
         self._model = model
-        self._score: float | None = None
+        self.score: float | None = None
         self.parameters: Arrays = model.published
         self.round = 0
 
+    def restore(self, number: int) -> None:
+        """Take up the model that stands in the run directory.
+
+        The file alone tells round and score: it may have been written after the checkpoint from which the
+        run goes on, and the model that it replaced is no longer there.
+
+        Args:
+            number: Of the best round as the checkpoint has it; 0 if there was none.
+
+        Raises:
+            ModelFileError: If there must be a model and it cannot be read.
+        """
+        path = self._context.directory.models / _FILE
+        if not number and not path.exists():
+            return
+        model = load_model(path)
+        state = model.networks.state_dict()
+        names = [name for name in state if name.startswith(("cue_extractor.", "generator.", "task."))]
+        self.parameters = self._model.published | to_arrays(state, names)
+        self.score, self.round = model.details["score"], model.details["round"]
+        # The run may have been stopped before these were written.
+        self._tell(model.details["chosen"])
+        if self.round != number:
+            with path.open("rb") as stream:
+                self._attest(hashlib.file_digest(stream, "sha256").hexdigest())
+
     def consider(self, judgement: Judgement, parameters: Arrays, *, task_trained: bool) -> None:
         """Take ``parameters`` if they are the best so far, and write them."""
-        if judgement.phase != self._phase:
+        if judgement.phase != self._phase or judgement.round == self.round:
             return
         name = f"{self._metric}_enhanced"
         score = judgement.mean.get(name)
-        if self._score is not None and (score is None or score <= self._score):
+        if self.score is not None and (score is None or score <= self.score):
             return
         if score is None:
             reason = "the last round that was judged"
@@ -66,8 +97,23 @@ class BestModel:
         task_trained: bool,
     ) -> None:
         """Make ``parameters`` of round ``number`` the best model."""
-        self._score, self.parameters, self.round = score, parameters, number
-        details = {"phase": self._phase, "round": number, "task_trained": task_trained, "chosen": reason}
-        self._model.save(self._directory.models / "best.safetensors", parameters, guidance, details)
-        choice = {"phase": self._phase, "round": number, "by": self._metric, "score": score, "reason": reason}
-        self._directory.write_json("choice.json", choice)
+        self.score, self.parameters, self.round = score, parameters, number
+        details = {
+            "phase": self._phase,
+            "round": number,
+            "task_trained": task_trained,
+            "chosen": reason,
+            "score": score,
+        }
+        path = self._context.directory.models / _FILE
+        self._attest(self._model.save(path, parameters, guidance, details))
+        self._tell(reason)
+
+    def _attest(self, sha256: str) -> None:
+        place = {"phase": self._phase, "round": self.round}
+        self._context.audit.append("model-published", file=_FILE, sha256=sha256, **place)
+
+    def _tell(self, reason: str) -> None:
+        place = {"phase": self._phase, "round": self.round}
+        choice = {**place, "by": self._metric, "score": self.score, "reason": reason}
+        self._context.directory.write_json("choice.json", choice)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hqgnet import __version__
 from hqgnet.commands import run_guarded
+from server.commands import Commands, audit, bundle, compare, provision, report, run, status, stop, up
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,6 +20,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hqgnet-server", description="Run a federation of hospitals.")
     parser.add_argument("--version", action="version", version=f"hqgnet-server {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_simulate(commands)
+    provision.add_parser(commands)
+    for command in (up, run, status, stop, bundle, audit, compare, report):
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return run_guarded(lambda: _dispatch(build_parser().parse_args(argv)))
+
+
+def _dispatch(arguments: argparse.Namespace) -> int | None:
+    code: int | None = arguments.run(arguments)
+    return code
+
+
+def _add_simulate(commands: Commands) -> None:
     simulate = commands.add_parser("simulate", help="all sites on this machine")
     simulate.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     simulate.add_argument("--sites", required=True, metavar="GLOB", help="site YAML files, in quotes")
@@ -44,15 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument("--cpus", type=_at_least(1, int), metavar="N", help="processors to use (all)")
     simulate.add_argument("--gpus", type=_at_least(0, int), metavar="N", help="GPUs to use (all)")
-    return parser
+    simulate.set_defaults(run=_simulate)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    return run_guarded(lambda: _dispatch(build_parser().parse_args(argv)))
-
-
-def _dispatch(arguments: argparse.Namespace) -> None:
+def _simulate(arguments: argparse.Namespace) -> None:
     from hqgnet.config import load_experiment
     from server.run_directory import RunDirectory
     from server.simulation import Simulation, simulate

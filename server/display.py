@@ -48,6 +48,8 @@ def line_of(event: Event) -> str | None:
         return f"{event['name']} joined: {event['lq']} LQ and {event['hq']} HQ training images, {masks}"
     if kind == "left-out":
         return f"a site is left out: {event['reason']}"
+    if kind == "resumed":
+        return f"going on after round {event['round']} of {event['phase']}"
     if kind == "round":
         failed = "".join(f"  {site}: {code}" for site, code in event["failed"].items())
         again = f" (attempt {event['attempt'] + 1})" if event["attempt"] else ""

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from flwr.app import MessageType
-from flwr.serverapp import Grid
 from torch import Tensor
 
-from hqgnet.config import Experiment, PhaseName
+from hqgnet.config import PhaseName
 from hqgnet.errors import DataError
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.update import (
     EvaluateRequest,
     MalformedMessageError,
     ScoresHeader,
+    digest,
 )
 from hqgnet.scores import Row, SiteScores
+from server.context import RunContext
 from server.global_model import GlobalModel
-from server.guards import Fault, RefusedReplyError, check_scores
+from server.guards import Fault, RefusedReplyError, check_scores, distrusted
 from server.link import Reply, ask
 from server.roster import Site
 from server.wire import read_guidance, write_arrays, write_request
@@ -66,9 +68,8 @@ class _Answer:
 
 
 def judge(
-    grid: Grid,
+    context: RunContext,
     sites: Sequence[Site],
-    experiment: Experiment,
     model: GlobalModel,
     parameters: Arrays,
     request: EvaluateRequest,
@@ -76,9 +77,8 @@ def judge(
     """Let the sites judge ``parameters``; a site that does not answer is named and left out.
 
     Args:
-        grid: Flower's.
+        context: The run; its experiment gives the deadline.
         sites: Who judges.
-        experiment: Gives the deadline.
         model: Knows what travels.
         parameters: Global parameters.
         request: Goes to every site.
@@ -88,14 +88,21 @@ def judge(
     by_node = {site.node_id: site for site in sites}
     answers: dict[str, _Answer] = {}
     failed: dict[str, str] = {}
-    deadline = experiment.federation.round_deadline_s
+    deadline = context.experiment.federation.round_deadline_s
     group = f"{request.phase}-{request.round}-{request.split}"
-    for reply in ask(grid, dict.fromkeys(by_node, content), MessageType.EVALUATE, group, deadline):
+    place = {"phase": request.phase, "round": request.round, "split": request.split}
+    for reply in ask(context.grid, dict.fromkeys(by_node, content), MessageType.EVALUATE, group, deadline):
         site = by_node[reply.node_id]
+        facts = {"site": site.name, **place, **reply.audit_head}
         try:
-            answers[site.name] = _read(reply, request, site, model.guidance_size)
+            with distrusted():
+                answer = _read(reply, request, site, model.guidance_size)
+            answers[site.name] = answer
+            scores = json.dumps(answer.header.scores, sort_keys=True, separators=(",", ":"))
+            context.audit.append("evaluation", scores=digest(scores), **facts)
         except RefusedReplyError as error:
             failed[site.name] = error.code
+            context.audit.append("evaluation-refused", code=error.code, **facts)
     ordered = {name: answers[name] for name in sorted(answers)}
     rows = {name: answer.scores.row() for name, answer in ordered.items()}
     mean, behind = site_mean(rows)

@@ -8,10 +8,7 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import time
 import urllib.error
@@ -20,34 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from hqgnet.errors import ConfigurationError, Problem, RunFailedError
+from hqgnet.errors import Problem, RunFailedError
+from server.flower_app import Setting, app_project, settings_toml
+from server.flower_environment import environment, executable, free_port
 
 _HEALTHY_S = 60.0
 _POLL_S = 0.05
 _END_S = 15.0
 _LONGEST_TEMPORARY = 24
 _CONNECTION = "hqgnet"
-_APP = """\
-[project]
-name = "hqgnet-simulation"
-version = "1.0.0"
-description = "Components of the installed packages"
-license = "Apache-2.0"
-
-[tool.flwr.app]
-publisher = "hqgnet"
-
-[tool.flwr.app.components]
-serverapp = "server.app:app"
-clientapp = "client.app:app"
-
-[tool.flwr.app.config]
-experiment = ""
-run-dir = ""
-simulation-sites = ""
-seed = -1
-overwrite = false
-"""
 
 
 class LocalFlower:
@@ -67,15 +45,15 @@ class LocalFlower:
     def __enter__(self) -> LocalFlower:
         """Start the SuperLink; :meth:`run` waits until it is ready."""
         self._home = Path(tempfile.mkdtemp(prefix="hqgnet-", dir=_short_folder()))
-        self._port = _free_port()
+        self._port = free_port()
         app = self._home / "app"
         app.mkdir()
-        (app / "pyproject.toml").write_text(_APP, encoding="utf-8")
+        (app / "pyproject.toml").write_text(app_project("hqgnet-simulation", "1.0.0"), encoding="utf-8")
         connection = f'[superlink.{_CONNECTION}]\naddress = "127.0.0.1:{self._port}"\ninsecure = true\n'
         settings = f'[superlink]\ndefault = "{_CONNECTION}"\n\n{connection}'
         (self._home / "config.toml").write_text(settings, encoding="utf-8")
         command = [
-            *(_executable("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
+            *(executable("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"),
             *("--host", "127.0.0.1", "--port", str(self._port)),
             "--disable-runtime-dependency-installation",
         ]
@@ -85,9 +63,7 @@ class LocalFlower:
             )
         return self
 
-    def run(
-        self, sites: int, resources: Mapping[str, float], settings: Mapping[str, str | int | bool]
-    ) -> None:
+    def run(self, sites: int, resources: Mapping[str, float], settings: Mapping[str, Setting]) -> None:
         """Submit the run; its log goes to ``flower.log`` from now on.
 
         Args:
@@ -102,11 +78,9 @@ class LocalFlower:
         federation = " ".join(
             f"{name}={value}" for name, value in {"num-supernodes": sites, **resources}.items()
         )
-        # A file, since Flower's parser of the command line breaks on quotes within strings.
         run_config = self._home / "run.toml"
-        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()]
-        run_config.write_text("".join(lines), encoding="utf-8")
-        command = [_executable("flwr"), "run", str(self._home / "app"), _CONNECTION, "--stream"]
+        run_config.write_text(settings_toml(settings), encoding="utf-8")
+        command = [executable("flwr"), "run", str(self._home / "app"), _CONNECTION, "--stream"]
         command += ["--federation-config", federation, "--run-config", str(run_config)]
         with (self._logs / "flower.log").open("wb") as log:
             self._stream = subprocess.Popen(
@@ -126,7 +100,7 @@ class LocalFlower:
         if match is None or self._superlink is None or self._superlink.poll() is not None:
             return "unknown"
         command = [
-            _executable("flwr"),
+            executable("flwr"),
             "list",
             _CONNECTION,
             "--run-id",
@@ -193,17 +167,7 @@ class LocalFlower:
         raise RunFailedError(Problem("flower-superlink", "did not start", remedy))
 
     def _environment(self) -> dict[str, str]:
-        # Our packages may run from a working tree that is not installed.
-        tree = Path(__file__).resolve().parents[1]
-        paths = [] if tree == Path(sysconfig.get_path("purelib")).resolve() else [str(tree)]
-        paths += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
-        return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": os.pathsep.join(paths),
-            "FLWR_HOME": str(self._home),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
-            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        return environment(self._home) | {
             "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
             "RAY_TMPDIR": str(self._home),
             "RAY_DEDUP_LOGS": "0",
@@ -228,18 +192,3 @@ def _short_folder() -> str:
     """Return where to put the home: paths of Ray's sockets below it have to stay under 107 characters."""
     system = tempfile.gettempdir()
     return "/tmp" if len(system) > _LONGEST_TEMPORARY and os.access("/tmp", os.W_OK) else system  # noqa: S108
-
-
-def _executable(name: str) -> str:
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        remedy = "Install the package's dependencies (flwr[simulation]) in this environment"
-        raise ConfigurationError(Problem(name, "is not installed", remedy))
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])

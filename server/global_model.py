@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hqgnet.exchange.groups import evaluation_keys, shared_keys
 from hqgnet.model_file import save_model
 from hqgnet.networks import build_networks
 from server.strategies import STRATEGIES
+
+_LATEST, _PUBLISHED, _STRATEGY = "latest.", "published.", "strategy."
 
 
 class GlobalModel:
@@ -77,20 +80,50 @@ class GlobalModel:
             name: _averaged(self.published[name], self.latest[name], decay) for name in mean
         }
 
+    def state(self) -> Arrays:
+        """Return all that is needed to go on: both copies of the parameters, and the strategy's own state."""
+        arrays: Arrays = {f"{_LATEST}{name}": array for name, array in self.latest.items()}
+        # Where the two copies share an array, one is kept.
+        arrays |= {
+            f"{_PUBLISHED}{name}": array
+            for name, array in self.published.items()
+            if array is not self.latest[name]
+        }
+        return arrays | {f"{_STRATEGY}{name}": array for name, array in self._strategy.state().items()}
+
+    def load_state(self, arrays: Mapping[str, Array], rounds_in_phase: int) -> None:
+        """Take up what :meth:`state` gave.
+
+        Args:
+            arrays: From a checkpoint.
+            rounds_in_phase: Steps taken since the phase began.
+        """
+        self.latest = _without(_LATEST, arrays)
+        self.published = self.latest | _without(_PUBLISHED, arrays)
+        self._strategy = STRATEGIES[self._experiment.federation.strategy]()
+        self._strategy.load_state(_without(_STRATEGY, arrays))
+        self._rounds_in_phase = rounds_in_phase
+
     def save(
         self, path: Path, parameters: Arrays, guidance: Tensor | None, details: Mapping[str, Any]
-    ) -> None:
-        """Write ``parameters`` as a model file.
+    ) -> str:
+        """Write ``parameters`` as a model file; return the file's SHA-256.
 
         Raises:
             OutputError: If it cannot be written.
         """
         self._networks.load_state_dict(to_tensors(parameters))
         save_model(path, self._networks, self._experiment, guidance=guidance, details=dict(details))
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     @staticmethod
     def _take(parameters: Arrays, names: Iterable[str]) -> Arrays:
         return {name: parameters[name] for name in names}
+
+
+def _without(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _averaged(average: Array, latest: Array, decay: float) -> Array:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hqgnet.errors import HqgnetError
 from hqgnet.exchange.arrays import Array, ArrayError, ArraySpec, check_arrays
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import EvaluateRequest, ScoresHeader, TrainRequest, UpdateHeader, digest
+
+LOGGER = logging.getLogger("hqgnet.server")
+_FEWEST_TO_JUDGE = 3
+_ROUNDS_REMEMBERED = 3
 
 
 class Fault(StrEnum):
@@ -22,6 +31,7 @@ class Fault(StrEnum):
     GROUPS = "other-parameter-groups"
     COUNTS = "image-counts-differ-from-data-card"
     STEPS = "more-steps-than-asked"
+    NORM = "norm-outlier"
 
 
 class RefusedReplyError(ValueError):
@@ -91,3 +101,64 @@ def check_scores(header: ScoresHeader, request: EvaluateRequest, site: str) -> N
         raise RefusedReplyError(Fault.OTHER_ROUND)
     if header.site != site:
         raise RefusedReplyError(Fault.OTHER_SITE)
+
+
+@contextmanager
+def distrusted() -> Iterator[None]:
+    """Turn whatever a reply brings about into a refusal of that reply: one bad reply never ends a run.
+
+    Raises:
+        RefusedReplyError: For anything but our own errors, which are not of the reply's making.
+    """
+    try:
+        yield
+    except (RefusedReplyError, HqgnetError):
+        raise
+    except Exception as error:
+        # Its text may repeat what the reply holds.
+        LOGGER.warning("a reply cannot be read (%s)", type(error).__name__)
+        raise RefusedReplyError(Fault.MALFORMED) from error
+
+
+class NormGuard:
+    """Finds updates that move the model much further than the others do.
+
+    What counts is an update's L2 distance from the parameters that were sent. It is held against the median
+    of the distances of the same round and of the last three rounds of the phase, so that two sites are
+    enough from the second round on. Fewer than three distances are no measure.
+
+    Args:
+        limit: How many times the median a distance may be.
+        history: Distances accepted in the latest rounds, to go on with.
+    """
+
+    def __init__(self, limit: float, history: Iterable[Iterable[float]] = ()) -> None:
+        self._limit = limit
+        self._history = [list(distances) for distances in history]
+
+    @property
+    def history(self) -> list[list[float]]:
+        """Distances accepted in the latest rounds of the phase."""
+        return [list(distances) for distances in self._history]
+
+    def begin_phase(self) -> None:
+        """Forget; phases move the model at different speeds."""
+        self._history = []
+
+    def outliers(self, distances: Mapping[str, float]) -> set[str]:
+        """Return the sites whose updates are to be left out.
+
+        Args:
+            distances: By site, of one attempt at a round.
+        """
+        finite = {site: value for site, value in distances.items() if math.isfinite(value)}
+        found = distances.keys() - finite.keys()
+        known = [*finite.values(), *(value for values in self._history for value in values)]
+        if len(known) >= _FEWEST_TO_JUDGE:
+            bound = self._limit * statistics.median(known)
+            found |= {site for site, value in finite.items() if value > bound > 0}
+        return found
+
+    def remember(self, distances: Iterable[float]) -> None:
+        """Keep the distances of a round that counted."""
+        self._history = [*self._history, sorted(distances)][-_ROUNDS_REMEMBERED:]

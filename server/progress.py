@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,21 +20,35 @@ class Progress:
 
     Args:
         directory: Of the run.
+        flower_run: Flower's number of the run; None outside Flower.
     """
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, flower_run: int | None = None) -> None:
         self._directory = directory
+        self._flower_run = flower_run
 
     def say(self, event: str, **facts: object) -> None:
-        """Append an event: waiting, site, left-out, phase, round, evaluation, table or finished."""
+        """Append an event: waiting, site, left-out, resumed, phase, round, evaluation, table or finished."""
         self._directory.append("progress.jsonl", {"time": round(time.time(), 3), "event": event, **facts})
 
     def status(self, state: str, error: HqgnetError | None = None, code: ExitCode = ExitCode.OK) -> None:
-        """Write how the run stands: ``running``, ``completed`` or ``failed``."""
+        """Write how the run stands: ``running``, ``completed`` or ``failed``.
+
+        While it is running, ``pid`` is this process and ``flower_run`` Flower's number of the run, so that
+        whoever watches can tell whether it is alive; afterwards both are null.
+        """
         problems = [] if error is None else [vars(problem) for problem in error.problems]
         exit_code = code if error is None else error.exit_code
+        running = state == "running"
         self._directory.write_json(
-            "status.json", {"state": state, "exit_code": int(exit_code), "problems": problems}
+            "status.json",
+            {
+                "state": state,
+                "exit_code": int(exit_code),
+                "problems": problems,
+                "pid": os.getpid() if running else None,
+                "flower_run": self._flower_run if running else None,
+            },
         )
 
 

@@ -11,21 +11,25 @@
       choice.json           which round's model is the best, and why
       progress.jsonl        events as they happen, followed by ``hqgnet-server simulate``
       status.json           running, completed or failed, with the reason
-      state/                the global parameters after the latest round
+      audit.jsonl           what was sent, accepted and published, by digest (:mod:`hqgnet.exchange.audit`)
+      report.html           the page of ``hqgnet-server report``
+      state/                all that is needed to go on after the latest round, and after the one before
       logs/                 what Flower wrote
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hqgnet.errors import OutputError, Problem
-from hqgnet.files import write_atomically
+from hqgnet.files import make_folder, remove_unfinished, write_atomically
 
 _OWN = (
     "experiment.json",
@@ -37,9 +41,22 @@ _OWN = (
     "choice.json",
     "progress.jsonl",
     "status.json",
+    "audit.jsonl",
+    "report.html",
     "state",
 )
 _LOGS = "logs"
+_LOCK = "run.lock"
+_BEGUN_AFRESH = (
+    "rounds.jsonl",
+    "metrics.jsonl",
+    "choice.json",
+    "table.txt",
+    "table.json",
+    "report.html",
+    "models",
+    "state",
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +72,23 @@ class RunDirectory:
 
     @property
     def state(self) -> Path:
-        """Global parameters after the latest round."""
+        """All that is needed to go on after the latest round."""
         return self.root / "state" / "latest.safetensors"
+
+    @property
+    def spool(self) -> Path:
+        """Updates of the round that is under way."""
+        return self.root / "state" / "spool"
+
+    @property
+    def audit(self) -> Path:
+        """The server's audit log."""
+        return self.root / "audit.jsonl"
+
+    @property
+    def experiment(self) -> Path:
+        """What is run."""
+        return self.root / "experiment.json"
 
     @property
     def logs(self) -> Path:
@@ -84,7 +116,7 @@ class RunDirectory:
             return
         if not self.root.is_dir():
             raise OutputError(Problem(str(self.root), "is not a folder", "Give another --name or --runs"))
-        present = {entry.name for entry in self.root.iterdir()} - {_LOGS}
+        present = {entry.name for entry in self.root.iterdir()} - {_LOGS, _LOCK}
         if present and not present & set(_OWN):
             what = f"holds {min(present)} and no run"
             raise OutputError(Problem(str(self.root), what, "Give another --name or --runs"))
@@ -99,8 +131,55 @@ class RunDirectory:
             OutputError: If it cannot be made, or holds a run and ``overwrite`` is not given.
         """
         self.check_free(overwrite=overwrite)
+        self._clear(_OWN)
+
+    def reopen(self, *, afresh: bool) -> None:
+        """Make ready to go on with the run that the folder holds.
+
+        Args:
+            afresh: There is nothing to go on with: remove results, but neither events nor the audit log.
+
+        Raises:
+            OutputError: If the folder holds something else than a run, or cannot be written.
+        """
+        self.check_free(overwrite=True)
+        self._clear(_BEGUN_AFRESH if afresh else ())
+        for folder in (self.root, self.models, self.state.parent):
+            remove_unfinished(folder)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from running this run at the same time, as long as this one lives.
+
+        Raises:
+            OutputError: If another one runs it.
+        """
+        make_folder(self.root)
+        with (self.root / _LOCK).open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                remedy = "Wait until it has ended, or stop it"
+                raise OutputError(
+                    Problem(str(self.root), "is being run by another process", remedy)
+                ) from error
+            yield
+
+    def prune(self, name: str, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """Rewrite a file of lines with those that are kept; a line cut off by a crash is dropped.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        path = self.root / name
+        if path.exists():
+            lines = path.read_bytes().split(b"\n")[:-1]
+            kept = [line + b"\n" for line in lines if (row := _row(line)) is not None and keep(row)]
+            write_atomically(path, b"".join(kept))
+
+    def _clear(self, names: tuple[str, ...]) -> None:
         try:
-            for name in _OWN:
+            for name in names:
                 entry = self.root / name
                 if entry.is_dir():
                     shutil.rmtree(entry)
@@ -130,3 +209,11 @@ class RunDirectory:
         except OSError as error:
             what = f"cannot be written ({error.strerror or error})"
             raise OutputError(Problem(str(self.root / name), what, "Free space on that disk")) from error
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None

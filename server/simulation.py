@@ -15,9 +15,11 @@ from types import FrameType
 
 from hqgnet.config import Experiment, load_experiment
 from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
-from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem, QuorumError, RunFailedError
+from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem
 from server.display import Display, choose_display
+from server.flower_app import Setting
 from server.flower_process import LocalFlower
+from server.outcome import raise_unless_completed, write_failure
 from server.progress import Follower, read_status
 from server.run_directory import RunDirectory
 
@@ -93,7 +95,7 @@ def simulate(simulation: Simulation, display: Display | None = None) -> None:
     except KeyboardInterrupt:
         if read_status(directory)[0] == "running":
             problem = Problem("simulation", "was interrupted", "Start it again with --overwrite")
-            _write_failure(directory, problem, ExitCode.INTERRUPTED)
+            write_failure(directory, problem, ExitCode.INTERRUPTED)
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -192,7 +194,7 @@ def check_gpus(simulation: Simulation) -> None:
         raise ConfigurationError(Problem("--gpus-per-site", what, remedy))
 
 
-def _settings(simulation: Simulation, files: Sequence[Path]) -> dict[str, str | int | bool]:
+def _settings(simulation: Simulation, files: Sequence[Path]) -> dict[str, Setting]:
     return {
         "experiment": str(simulation.experiment.absolute()),
         "run-dir": str(simulation.directory.root.absolute()),
@@ -224,25 +226,14 @@ def _follow(flower: LocalFlower, directory: RunDirectory, display: Display) -> N
 
 
 def _raise_unless_completed(flower: LocalFlower, directory: RunDirectory) -> None:
-    state, exit_code, problems = read_status(directory)
-    if state == "completed":
-        return
     log = directory.logs / "flower.log"
-    if state == "failed" and problems:
-        kinds = {ExitCode.CONFIGURATION: ConfigurationError, ExitCode.QUORUM_NOT_MET: QuorumError}
-        kind = kinds.get(ExitCode(exit_code), RunFailedError)
-        raise kind(
-            [*problems, Problem("log", str(log), "It holds what Flower and the sites' processes wrote")]
-        )
-    what = f"the run ended before its time (Flower says {flower.final_status()})"
-    problem = Problem("simulation", what, f"Look at {log} and {log.with_name('superlink.log')}")
-    _write_failure(directory, problem, ExitCode.RUN_FAILED)
-    raise RunFailedError(problem)
 
+    def unfinished() -> Problem:
+        what = f"the run ended before its time (Flower says {flower.final_status()})"
+        return Problem("simulation", what, f"Look at {log} and {log.with_name('superlink.log')}")
 
-def _write_failure(directory: RunDirectory, problem: Problem, code: ExitCode) -> None:
-    status = {"state": "failed", "exit_code": int(code), "problems": [vars(problem)]}
-    directory.write_json("status.json", status)
+    more = Problem("log", str(log), "It holds what Flower and the sites' processes wrote")
+    raise_unless_completed(directory, more, unfinished)
 
 
 def _usable_cpus() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,10 +10,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from hqgnet.exchange import arrays as exchange_arrays
 from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.packing import PACKED, pack, read_npy, unpack
 from hqgnet.exchange.update import (
     ARRAYS,
+    AUDIT,
     CODE_KEY,
     GUIDANCE,
+    HEAD_KEY,
     HEADER,
     JSON_KEY,
     REFUSAL,
@@ -22,8 +25,6 @@ from hqgnet.exchange.update import (
     SiteError,
     read_site_error,
 )
-
-_TYPES = {"float32": np.dtype("<f4"), "int64": np.dtype("<i8")}
 
 
 def write_request(text: str, arrays: ArrayRecord | None = None) -> RecordDict:
@@ -35,8 +36,8 @@ def write_request(text: str, arrays: ArrayRecord | None = None) -> RecordDict:
 
 
 def write_arrays(arrays: Mapping[str, exchange_arrays.Array]) -> ArrayRecord:
-    """Return parameters as a record."""
-    return ArrayRecord({name: Array(array) for name, array in arrays.items()})
+    """Return parameters as a record of one array (:mod:`hqgnet.exchange.packing`)."""
+    return ArrayRecord({PACKED: Array(pack(arrays))})
 
 
 def size_of(content: RecordDict) -> int:
@@ -48,6 +49,13 @@ def read_refusal(content: RecordDict) -> SiteError | None:
     """Return the code with which a site declined, or None if it did not."""
     record = content.config_records.get(REFUSAL)
     return None if record is None else read_site_error(record.get(CODE_KEY))
+
+
+def read_audit_head(content: RecordDict) -> str | None:
+    """Return the head of the site's own audit log; None where the reply has none, or no proper one."""
+    record = content.config_records.get(AUDIT)
+    head = None if record is None else record.get(HEAD_KEY)
+    return head if isinstance(head, str) and re.fullmatch("[0-9a-f]{64}", head) else None
 
 
 def read_header(content: RecordDict) -> object:
@@ -62,14 +70,19 @@ def read_header(content: RecordDict) -> object:
     return record[JSON_KEY]
 
 
-def read_arrays(content: RecordDict, name: str = ARRAYS) -> Arrays:
-    """Return views of a reply's arrays, without copying them.
+def read_arrays(content: RecordDict) -> Arrays:
+    """Return views of a reply's arrays, without copying them; none where it has none.
 
     Raises:
-        MalformedMessageError: If an array is not plain float32 or int64, or not of the size that it says.
+        MalformedMessageError: If they are not packed, or an array is not plain float32 or int64, or not of
+            the size that it says.
     """
-    record = content.array_records.get(name, ArrayRecord())
-    return {key: _view(array) for key, array in record.items()}
+    record = content.array_records.get(ARRAYS, ArrayRecord())
+    if not record:
+        return {}
+    if list(record) != [PACKED]:
+        raise MalformedMessageError("the arrays are not packed into one")
+    return unpack(read_npy(record[PACKED].data, np.dtype("u1")))
 
 
 def read_guidance(content: RecordDict, size: int) -> exchange_arrays.Array | None:
@@ -80,27 +93,12 @@ def read_guidance(content: RecordDict, size: int) -> exchange_arrays.Array | Non
     """
     if GUIDANCE not in content.array_records:
         return None
-    arrays = read_arrays(content, GUIDANCE)
-    vector = arrays.get(GUIDANCE)
-    if len(arrays) != 1 or vector is None or vector.shape != (size,) or vector.dtype != np.float32:
-        raise MalformedMessageError("the guidance is not one vector of float32")
+    record = content.array_records[GUIDANCE]
+    if list(record) != [GUIDANCE]:
+        raise MalformedMessageError("the guidance is not one vector")
+    vector: exchange_arrays.Array = read_npy(record[GUIDANCE].data, np.dtype("<f4"))
+    if vector.shape != (size,):
+        raise MalformedMessageError("the guidance is of another length")
     if not np.isfinite(vector).all():
         raise MalformedMessageError("the guidance is not finite")
     return vector
-
-
-def _view(array: Array) -> exchange_arrays.Array:
-    stream = io.BytesIO(array.data)
-    try:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise MalformedMessageError("an array is of another npy version")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, EOFError) as error:
-        raise MalformedMessageError("an array cannot be read") from error
-    if fortran_order or dtype not in _TYPES.values():
-        raise MalformedMessageError("an array is not plain float32 or int64")
-    start = stream.tell()
-    if len(array.data) - start != int(np.prod(shape, dtype=object)) * dtype.itemsize:
-        raise MalformedMessageError("an array is not as long as it says")
-    view: exchange_arrays.Array = np.frombuffer(array.data, dtype, offset=start).reshape(shape)
-    return view

@@ -33,18 +33,20 @@ class Batch:
     Attributes:
         lq: ``(B, C, S, S)`` in [0, 1].
         hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``.
-        masks: Masks of ``lq``, ``(B, 1, S, S)`` of 0 and 1; None if not asked for, or not all exist.
+        masks: Masks of those of ``lq`` that have one, ``(L, 1, S, S)`` of 0 and 1; None if there are none.
+        labelled: Which of ``lq`` those are, ``(B,)`` bool; None if ``masks`` is None.
     """
 
     lq: Tensor
     hq: Tensor
     masks: Tensor | None = None
+    labelled: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        return Batch(
-            self.lq.to(device), self.hq.to(device), None if self.masks is None else self.masks.to(device)
-        )
+        masks = None if self.masks is None else self.masks.to(device)
+        labelled = None if self.labelled is None else self.labelled.to(device)
+        return Batch(self.lq.to(device), self.hq.to(device), masks, labelled)
 
 
 class UnpairedBatches:
@@ -55,7 +57,8 @@ class UnpairedBatches:
         image_size: Side S of the square images, in pixels.
         batch_size: Images B a batch; a smaller set is gone through several times within one.
         seed: Decides order and flips. The site's name does not.
-        need_masks: Give masks; the ``cooperate`` phase then uses only LQ images that have one.
+        need_masks: Give masks. The ``cooperate`` phase then uses, of a site that has masks, only LQ images
+            with one; a pooled site that has none takes part with all its images, as it would in a federation.
         cache_bytes: Memory for images, at two bytes a value; what does not fit is read again each time.
 
     Raises:
@@ -90,7 +93,9 @@ class UnpairedBatches:
             self._lq = _cached([_files(sample, need_masks) for sample in lq], transform, lq_images)
             self._hq = _cached([_files(sample, False) for sample in hq], transform, images - lq_images)
         self._all = np.arange(len(lq))
-        self._masked = np.array(masked, dtype=np.int64)
+        unlabelled = [not site.has_masks for site in sites for _ in site.lq["train"]]
+        joint = sorted({*masked, *np.flatnonzero(unlabelled).tolist()})
+        self._joint = np.array(joint, dtype=np.int64)
 
     def batch(self, phase: str, step: int) -> Batch:
         """Return the batch of a step: LQ images in a new random order each epoch, HQ images drawn at random.
@@ -99,14 +104,17 @@ class UnpairedBatches:
             phase: Name of the training phase; each has its own order.
             step: Counted from 0 over the whole phase.
         """
-        chosen = self._masked if self._need_masks and phase == "cooperate" else self._all
+        chosen = self._joint if self._need_masks and phase == "cooperate" else self._all
         first = step * self._batch_size
         lq_indexes = chosen[self._in_epochs(f"{phase}/lq", len(chosen), first, first + self._batch_size)]
         hq_indexes = self._random(f"{phase}/hq", step).randint(len(self._hq), size=self._batch_size)
         lq = self._flipped(self._lq, lq_indexes, f"{phase}/lq", step)
         hq = self._flipped(self._hq, hq_indexes, f"{phase}/hq", step)
         masks = [sample[MASK] for sample in lq if MASK in sample]
-        return Batch(_stack(lq), _stack(hq), torch.stack(masks).float() if len(masks) == len(lq) else None)
+        if not masks:
+            return Batch(_stack(lq), _stack(hq))
+        labelled = torch.tensor([MASK in sample for sample in lq])
+        return Batch(_stack(lq), _stack(hq), torch.stack(masks).float(), labelled)
 
     def pretraining_batch(self, step: int) -> Tensor:
         """Return ``(B, C, S, S)`` for the autoencoder: half HQ, half LQ; an odd batch size alternates."""

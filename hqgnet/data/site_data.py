@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -16,6 +17,8 @@ from hqgnet.data.site_config import SiteConfig
 from hqgnet.data.splits import SPLITS, Place, assign_splits
 from hqgnet.data.transforms import resize_longer_side, resize_mask
 from hqgnet.errors import DataError, Problem
+
+Observer = Callable[[Path, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class SiteData:
         return any(sample.twin for samples in self.lq.values() for sample in samples)
 
     @classmethod
-    def open(cls, config: SiteConfig) -> SiteData:
+    def open(cls, config: SiteConfig, observe: Observer | None = None) -> SiteData:
         """Find a site's images, decode each once to see that it is whole, and deal them to splits.
 
         Masks and twins belong to the LQ image of the same name (suffix apart) in the same sub-folder. LQ
@@ -91,12 +94,17 @@ class SiteData:
         ``skipped``; the draw of splits counts them, so that a file that goes bad moves no patient to another
         split.
 
+        Args:
+            config: The site file.
+            observe: Called with every file that can be read and its pixels (of a mask: 0 and 1), while they
+                are in memory: from several threads, and before any mistake is raised.
+
         Raises:
             DataError: With all problems of the site: missing folders, no usable LQ or HQ training image,
                 masks or twins without their image or of another size, coloured images at a site of one
                 channel, mistakes in the split.
         """
-        return _Opening(config).finish()
+        return _Opening(config, observe).finish()
 
     def evaluation_items(self, split: str, image_size: int) -> Iterator[EvaluationItem]:
         """Read a split's LQ images one by one, resized so that the longer side is ``image_size`` pixels.
@@ -126,8 +134,9 @@ class _Checked:
 class _Opening:
     """Collects a site's files and all that is wrong with them."""
 
-    def __init__(self, config: SiteConfig) -> None:
+    def __init__(self, config: SiteConfig, observe: Observer | None) -> None:
         self._config = config
+        self._observe = observe
         self._problems: list[Problem] = []
         images = config.images
         lq, hq = self._find("lq", images.lq), self._find("hq", images.hq)
@@ -136,9 +145,11 @@ class _Opening:
         self._twins = self._companions("twins", images.twins)
         decoded = [*lq, *hq, *self._twins.values()]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            self._checked = dict(zip(decoded, pool.map(_check_image, decoded), strict=True))
+            self._checked = dict(
+                zip(decoded, pool.map(partial(self._check, read_image), decoded), strict=True)
+            )
             masks = list(self._masks.values())
-            self._checked |= zip(masks, pool.map(_check_mask, masks), strict=True)
+            self._checked |= zip(masks, pool.map(partial(self._check, read_mask), masks), strict=True)
         self._places = self._assign(lq, hq)
 
     def finish(self) -> SiteData:
@@ -264,18 +275,11 @@ class _Opening:
     def _shape(self, path: Path) -> tuple[int, int] | None:
         return self._checked[path].shape
 
-
-def _check_image(path: Path) -> _Checked:
-    try:
-        image = read_image(path)
-    except DataError as error:
-        return _Checked(problems=error.problems)
-    return _Checked((image.shape[1], image.shape[2]), is_coloured(image))
-
-
-def _check_mask(path: Path) -> _Checked:
-    try:
-        mask = read_mask(path)
-    except DataError as error:
-        return _Checked(problems=error.problems)
-    return _Checked((mask.shape[1], mask.shape[2]))
+    def _check(self, read: Callable[[Path], Tensor], path: Path) -> _Checked:
+        try:
+            pixels = read(path)
+        except DataError as error:
+            return _Checked(problems=error.problems)
+        if self._observe is not None:
+            self._observe(path, pixels)
+        return _Checked((pixels.shape[1], pixels.shape[2]), is_coloured(pixels))

@@ -6,18 +6,25 @@ beyond it is declined.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+import json
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from hqgnet.config import PhaseName
+from hqgnet.config import FederationConfig, PhaseName
 
 GroupName = Literal["cue_extractor", "generator", "discriminator", "task", "autoencoder_decoder"]
 _Names = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
+SEGMENTATION = "segmentation"
+"""Names the confusion counts and score histograms of the downstream network in ``metrics``."""
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An infinite norm or budget would be no bound at all.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NoisePolicy(_Frozen):
@@ -59,15 +66,33 @@ class SitePolicy(_Frozen):
         1, strict=True, ge=1, description="fewer LQ or HQ images to train on than this: no update leaves"
     )
     minimum_images_for_metrics: int = Field(
-        1, strict=True, ge=1, description="sums of metrics over fewer images than this do not leave"
+        1,
+        strict=True,
+        ge=1,
+        description="sums of metrics over fewer images than this, or than smallest_count, do not leave",
     )
     smallest_count: int = Field(
-        1, strict=True, ge=1, description="counts from 1 to below this are hidden in the data card"
+        1, strict=True, ge=1, description="counts of images and patients from 1 to below this are hidden"
     )
     clip_norm: float | None = Field(
         None, gt=0, description="an update's L2 distance from what came is scaled down to this"
     )
     noise: NoisePolicy | None = Field(None, description="Gaussian noise on every update; needs clip_norm")
+
+    @field_validator("strategies")
+    @classmethod
+    def _are_strategies(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return _known(
+            names, get_args(FederationConfig.model_fields["strategy"].annotation), "aggregation rule"
+        )
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        # Here, since most who read a site file have no use for numpy.
+        from hqgnet.scores import IMAGE_METRICS
+
+        return _known(names, (*IMAGE_METRICS, SEGMENTATION), "metric")
 
     @model_validator(mode="after")
     def _consistent(self) -> SitePolicy:
@@ -79,3 +104,16 @@ class SitePolicy(_Frozen):
                 "raise minimum_images"
             )
         return self
+
+    def digest(self) -> str:
+        """SHA-256 (hex) over all keys, given or by default."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _known(names: tuple[str, ...] | None, known: tuple[str, ...], what: str) -> tuple[str, ...] | None:
+    """A misspelt name would forbid, or allow, something else than the hospital meant."""
+    unknown = sorted(set(names or ()) - set(known))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no {what}: take from {', '.join(known)}")
+    return names

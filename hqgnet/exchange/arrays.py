@@ -2,22 +2,28 @@
 
 Weights travel as float32, counters (batches seen by a normalisation layer) as int64. Other types are
 refused: bfloat16 has no place in numpy, and a silent conversion would change what a site sent.
+
+torch is loaded only where tensors are made: a hospital's daemon and courier handle arrays without it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = NDArray[np.float32] | NDArray[np.int64]
 Arrays = dict[str, Array]
-_DTYPES = {torch.float32: "float32", torch.int64: "int64"}
+_DTYPES = {"torch.float32": "float32", "torch.int64": "int64"}
 _LARGEST_INTEGER = 2**32
 
 
@@ -75,6 +81,8 @@ def to_arrays(tensors: Mapping[str, Tensor], names: Iterable[str]) -> Arrays:
 
 def to_tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     """Return copies of the arrays as tensors."""
+    import torch
+
     return {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
 
 
@@ -99,6 +107,42 @@ def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, ArraySpec])
             raise ArrayError(ArrayFault.NOT_FINITE, name)
 
 
+def digest_arrays(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 (hex) over name, type, shape and bytes of every array, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{len(name)}:{name}:{array.dtype.name}:{array.shape}:".encode())
+        # Little-endian and in C order, whatever the machine and the array's own order.
+        plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        digest.update(plain.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def norm(arrays: Mapping[str, Array]) -> float:
+    """L2 norm over all numbers of the float arrays together; counters have no part in it."""
+    return math.sqrt(math.fsum(_square(array) for array in arrays.values() if _is_float(array)))
+
+
+def distance(arrays: Mapping[str, Array], origin: Mapping[str, Array]) -> float:
+    """L2 norm of the difference between float arrays and those of the same names in ``origin``."""
+    return math.sqrt(
+        math.fsum(
+            _square(array.astype(np.float64) - origin[name])
+            for name, array in arrays.items()
+            if _is_float(array)
+        )
+    )
+
+
+def _square(array: Array | NDArray[np.float64]) -> float:
+    flat = array.reshape(-1).astype(np.float64, copy=False)
+    return float(flat @ flat)
+
+
+def _is_float(array: Array) -> bool:
+    return bool(np.issubdtype(array.dtype, np.floating))
+
+
 def _sane(array: Array) -> bool:
     if np.issubdtype(array.dtype, np.integer):
         # Bounded so that a weighted sum over sites cannot overflow.
@@ -107,6 +151,7 @@ def _sane(array: Array) -> bool:
 
 
 def _dtype(name: str, tensor: Tensor) -> str:
-    if tensor.dtype not in _DTYPES:
+    dtype = str(tensor.dtype)
+    if dtype not in _DTYPES:
         raise ArrayError(ArrayFault.DTYPE, name)
-    return _DTYPES[tensor.dtype]
+    return _DTYPES[dtype]

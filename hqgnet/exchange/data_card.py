@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,19 @@ from hqgnet.yaml_files import validate_mapping
 if TYPE_CHECKING:
     from hqgnet.data.site_data import SiteData
 
+CountName = Literal[
+    "lq.train",
+    "lq.validation",
+    "lq.test",
+    "hq.train",
+    "hq.validation",
+    "hq.test",
+    "patients",
+    "masks",
+    "twins",
+    "skipped",
+]
+_COUNTS: tuple[CountName, ...] = get_args(CountName)
 _LARGEST_COUNT = 10**9
 _LONGEST_TEXT = 2**14
 
@@ -51,18 +64,30 @@ class DataCard(_Strict):
     longest_side: int = Field(ge=1, le=_LARGEST_COUNT, description="of all images, in pixels")
     has_masks: bool = Field(description="whether the site can train the downstream network")
     has_twins: bool = Field(description="whether the site can judge by clean twins")
+    hidden: tuple[CountName, ...] = Field(
+        (),
+        strict=False,  # JSON has no tuples; the names themselves are fixed
+        max_length=len(_COUNTS),
+        description="counts that the site keeps to itself because they are small; told as 0",
+    )
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> DataCard:
         mistakes = []
-        if max(self.masks, self.twins) > self.lq.total:
+        hidden = set(self.hidden)
+        lq_is_told = not any(name.startswith("lq.") for name in hidden)
+        hq_is_told = not any(name.startswith("hq.") for name in hidden)
+        if lq_is_told and max(self.masks, self.twins) > self.lq.total:
             mistakes.append("more masks or twins than LQ images")
-        if self.patients > self.lq.total + self.hq.total:
+        if lq_is_told and hq_is_told and self.patients > self.lq.total + self.hq.total:
             mistakes.append("more patients than images")
         if self.shortest_side > self.longest_side:
             mistakes.append("the shortest side exceeds the longest")
-        if (self.has_masks and not self.masks) or self.has_twins != (self.twins > 0):
+        has_masks, has_twins = bool(self.masks) or "masks" in hidden, bool(self.twins) or "twins" in hidden
+        if (self.has_masks and not has_masks) or self.has_twins != has_twins:
             mistakes.append("has_masks or has_twins contradicts the counts")
+        if len(hidden) < len(self.hidden) or any(self._count(name) for name in hidden):
+            mistakes.append("a hidden count is told, or named twice")
         if mistakes:
             raise ValueError(f"{'; '.join(mistakes)}: the card was not made by this software")
         return self
@@ -88,9 +113,34 @@ class DataCard(_Strict):
             has_twins=data.has_twins,
         )
 
+    def hiding(self, smallest: int) -> DataCard:
+        """Return the card without small counts: one from 1 to below ``smallest`` is told as 0, and named.
+
+        A true 0 stays told, and what the site can do (``has_masks``, ``has_twins``) as well.
+
+        Args:
+            smallest: The smallest count that may be told; 1 hides nothing.
+        """
+        small = [name for name in _COUNTS if 0 < self._count(name) < smallest]
+        card = self.model_dump()
+        for name in small:
+            part, _, split = name.partition(".")
+            if split:
+                card[part][split] = 0
+            else:
+                card[part] = 0
+        card["hidden"] = tuple(name for name in _COUNTS if name in small or name in self.hidden)
+        return DataCard.model_validate(card)
+
+    def _count(self, name: CountName) -> int:
+        part, _, split = name.partition(".")
+        count: int = getattr(getattr(self, part), split) if split else getattr(self, part)
+        return count
+
     def to_json(self) -> str:
-        """Canonical JSON: equal cards give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Canonical JSON: equal cards give equal text. ``hidden`` stands in it only where something is."""
+        card = self.model_dump(mode="json", exclude=None if self.hidden else {"hidden"})
+        return json.dumps(card, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> DataCard:

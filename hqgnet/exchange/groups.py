@@ -2,17 +2,20 @@
 
 A parameter group is a submodule of :class:`hqgnet.networks.Networks`; its parameters' names begin with the
 group's name and a dot. What is not named here never leaves a site.
+
+torch is loaded only where networks are at hand: a hospital's daemon checks groups by name without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from torch.nn import Module
-from torch.nn.modules.batchnorm import _BatchNorm
-
 from hqgnet.config import FederationConfig, PhaseName
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 GROUPS = ("cue_extractor", "generator", "discriminator", "task", "autoencoder_decoder")
 _BY_PHASE: dict[PhaseName, tuple[str, ...]] = {
@@ -79,6 +82,8 @@ def keys_of(networks: Module, groups: Iterable[str], federation: FederationConfi
 
 def normalization_keys(networks: Module) -> set[str]:
     """Return the names of all parameters and buffers of batch normalisation layers."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
     return {
         f"{path}.{name}"
         for path, module in networks.named_modules()

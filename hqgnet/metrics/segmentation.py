@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from hqgnet.metrics.sums import MeanSums, SumsReader, is_count
+
+if TYPE_CHECKING:  # a hospital's daemon reads these sums without loading torch
+    from torch import Tensor
 
 BINS = 4096
 """Score bins over [0, 1]; 0.5 is the lower edge of bin 2048, so the counts at that threshold are exact."""
@@ -144,8 +145,8 @@ def segmentation_update(probability: Tensor, mask: Tensor) -> SegmentationSums:
         shapes = f"{tuple(probability.shape)} and {tuple(mask.shape)}"
         raise ValueError(f"expected probability and mask of one shape, (B, 1, H, W) or (H, W), got {shapes}")
     size = probability.shape[-2:].numel()
-    scores = probability.detach().to("cpu", torch.float32).reshape(-1, size).numpy()
-    masks = (mask.detach().to("cpu", torch.float32).reshape(-1, size) > 0.5).numpy()
+    scores = probability.detach().cpu().float().reshape(-1, size).numpy()
+    masks = (mask.detach().cpu().float().reshape(-1, size) > 0.5).numpy()
 
     positive, negative = _no_counts(), _no_counts()
     images: dict[str, list[float]] = {name: [] for name in FIGURES}

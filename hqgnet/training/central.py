@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,10 +12,15 @@ from hqgnet.data.site_data import SiteData
 from hqgnet.training.local import LocalResult, LocalTrainer
 
 OnRound = Callable[[PhaseName, int, LocalResult], None]
+OnPublished = Callable[[PhaseName, int, Mapping[str, Tensor]], None]
 
 
 def train_centrally(
-    experiment: Experiment, data: Sequence[SiteData], device: torch.device, on_round: OnRound | None = None
+    experiment: Experiment,
+    data: Sequence[SiteData],
+    device: torch.device,
+    on_round: OnRound | None = None,
+    on_published: OnPublished | None = None,
 ) -> LocalTrainer:
     """Train all phases on pooled data; a federation of one such site gives the same weights.
 
@@ -24,6 +29,7 @@ def train_centrally(
         data: One or more sites.
         device: Where to train.
         on_round: Called after each stretch of ``steps`` steps with phase, round (from 1) and its result.
+        on_published: Called after it with phase, round, and every parameter as a federation would publish it.
 
     Returns:
         The trainer, whose networks hold the published weights (averaged where ``federation.server_average``
@@ -38,6 +44,8 @@ def train_centrally(
             average = _averaged(average, trainer.state(), experiment.federation.server_average)
             if on_round:
                 on_round(phase, number, result)
+            if on_published:
+                on_published(phase, number, average)
         if average is not None:
             # The discriminator never belongs to the published model.
             trainer.load({name: v for name, v in average.items() if not name.startswith("discriminator.")})

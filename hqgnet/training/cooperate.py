@@ -47,11 +47,12 @@ class Cooperate:
         generator, task = self.optimizers["generator"], self.optimizers["task"]
         generator.zero_grad()
         task.zero_grad()
-        if batch.masks is None:
+        if batch.masks is None or batch.labelled is None:
             objective.backward()
         else:
             with autocast(self._device, self._training.precision):
-                logits = self._networks.task(enhanced.images)
+                labelled = enhanced.images if bool(batch.labelled.all()) else enhanced.images[batch.labelled]
+                logits = self._networks.task(labelled)
             downstream = segmentation_loss(logits.float(), batch.masks, self._training.segmentation_loss)
             parts["segmentation"] = downstream.detach()
             cooperative_objective(downstream, objective, self._training.weights.enhancement).backward()

@@ -29,3 +29,16 @@ class Strategy(ABC):
             An array for each name in ``mean``, of its shape and type; ``current`` and ``mean`` are left as
             they are.
         """
+
+    def state(self) -> Arrays:
+        """Return what must survive a restart (server momentum, say), by name; nothing unless overridden."""
+        return {}
+
+    def load_state(self, arrays: Mapping[str, Array]) -> None:
+        """Take up what :meth:`state` gave.
+
+        Args:
+            arrays: Of the same names, shapes and types.
+        """
+        if arrays:
+            raise ValueError(f"{type(self).__name__} has no state, but is given {sorted(arrays)}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from safetensors.numpy import save
 
 from client import wire as client_wire
 from client.message import Answered
+from hqgnet.exchange.packing import unpack
 from hqgnet.exchange.update import (
     ARRAYS,
     GUIDANCE,
@@ -81,7 +85,7 @@ def test_messages_survive_json(message: object) -> None:
 def test_the_site_reads_what_the_server_writes(request_message: Message) -> None:
     text, arrays = client_wire.read_asked(request_message)
     assert text == "{}"
-    assert list(arrays) == list(PARAMETERS)
+    assert set(arrays) == set(PARAMETERS)
     for name, array in arrays.items():
         assert (array.dtype, array.shape) == (PARAMETERS[name].dtype, PARAMETERS[name].shape)
         np.testing.assert_array_equal(array, PARAMETERS[name])
@@ -101,6 +105,8 @@ def test_the_server_reads_what_the_site_writes(request_message: Message) -> None
     np.testing.assert_array_equal(received, guidance)
     data = sum(array.nbytes for array in [*PARAMETERS.values(), guidance])
     assert data < server_wire.size_of(reply.content) < data + 5 * 200
+    # One object for Flower to send, not one for each parameter.
+    assert len(reply.content.array_records[ARRAYS]) == 1
 
 
 def test_a_refusal_is_a_code_and_nothing_else(request_message: Message) -> None:
@@ -118,24 +124,63 @@ def npy(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
     return Array(array).data
 
 
+WEIGHTS = np.frombuffer(save({"w": np.zeros(4, np.float32)}), np.uint8)
+
+
+def described(entry: object, data: bytes = bytes(16)) -> np.ndarray:  # type: ignore[type-arg]
+    header = json.dumps({"w": entry}).encode()
+    return np.frombuffer(len(header).to_bytes(8, "little") + header + data, np.uint8)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"",
         b"\x93NUMPY",
         b"\x80\x04pickle",
-        npy(np.zeros(4, np.float32))[:-1],
-        npy(np.zeros(4, np.float32)) + b"\0",
-        npy(np.zeros(4, np.float64)),
-        npy(np.zeros(4, ">f4")),
-        npy(np.asfortranarray(np.zeros((2, 3), np.float32))),
+        npy(WEIGHTS)[:-1],
+        npy(WEIGHTS) + b"\0",
+        npy(WEIGHTS.astype(np.int8)),
+        npy(WEIGHTS[None]),
+        npy(WEIGHTS[:-1]),
+        npy(WEIGHTS[:9]),
+        npy(np.concatenate([WEIGHTS, WEIGHTS])),
+        npy(np.frombuffer(save({"w": np.zeros(4, np.float64)}), np.uint8)),
+        npy(np.frombuffer((2**62).to_bytes(8, "little"), np.uint8)),
+        npy(np.frombuffer((5).to_bytes(8, "little") + b"[[[[[", np.uint8)),
+        npy(described([])),
+        npy(described({"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]})),
+        npy(described({"dtype": "F32", "shape": [-2, -2], "data_offsets": [0, 16]})),
+        npy(described({"dtype": "F32", "shape": [5], "data_offsets": [0, 16]})),
+        npy(described({"dtype": "F32", "shape": [4], "data_offsets": [4, 20]}, bytes(20))),
+        npy(described({"dtype": "F32", "shape": [True, 4], "data_offsets": [0, 16]})),
+        npy(described({"dtype": "F32", "shape": [2**31, 2**31], "data_offsets": [0, 16]})),
     ],
 )
-def test_arrays_of_another_form_are_refused(data: bytes) -> None:
-    array = Array("float32", (4,), "numpy.ndarray", data)
-    content = RecordDict({ARRAYS: ArrayRecord({"generator.weight": array})})
+def test_arrays_of_another_form_are_refused(data: bytes, request_message: Message) -> None:
+    array = Array("uint8", (4,), "numpy.ndarray", data)
+    content = RecordDict({ARRAYS: ArrayRecord({"packed": array})})
     with pytest.raises(MalformedMessageError):
         server_wire.read_arrays(content)
+    request_message.content[ARRAYS] = content[ARRAYS]
+    with pytest.raises(MalformedMessageError):
+        client_wire.read_asked(request_message)
+
+
+def test_arrays_that_are_not_packed_are_refused(request_message: Message) -> None:
+    request_message.content[ARRAYS] = ArrayRecord({"generator.weight": Array(np.zeros(4, np.float32))})
+    with pytest.raises(MalformedMessageError):
+        client_wire.read_asked(request_message)
+    with pytest.raises(MalformedMessageError):
+        server_wire.read_arrays(request_message.content)
+
+
+def test_two_arrays_do_not_share_bytes() -> None:
+    one = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    header = json.dumps({"a": one, "b": one}).encode()
+    packed = np.frombuffer(len(header).to_bytes(8, "little") + header + bytes(16), np.uint8)
+    with pytest.raises(MalformedMessageError):
+        unpack(packed)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,15 @@ from hqgnet.errors import ConfigurationError, DataError, Problem
 from hqgnet.exchange.update import QueryReply, QueryRequest, SiteError, TrainRequest, read_message
 from hqgnet.networks import build_networks
 from server.wire import read_header, read_refusal, write_request
+from tests.unit.client.recorded_site import SiteWith
 
 Ask = Callable[..., RecordDict]
+
+
+@pytest.fixture
+def own_file(site_with: SiteWith) -> Path:
+    """The YAML of a site with a work folder of its own."""
+    return site_with()
 
 
 @pytest.fixture
@@ -47,10 +54,8 @@ def card_request(experiment: Experiment) -> RecordDict:
     )
 
 
-def test_a_site_shows_its_data_card(
-    ask: Ask, tiny_site_files: list[Path], tiny_experiment: Experiment
-) -> None:
-    reply = ask(tiny_site_files[0], card_request(tiny_experiment))
+def test_a_site_shows_its_data_card(ask: Ask, own_file: Path, tiny_experiment: Experiment) -> None:
+    reply = ask(own_file, card_request(tiny_experiment))
     card = read_message(read_header(reply), QueryReply).card
     assert card is not None and '"name":"site-1"' in card
 
@@ -70,7 +75,7 @@ def test_exceptions_leave_as_codes_and_stay_as_text(
     error: Exception,
     code: SiteError,
     ask: Ask,
-    tiny_site_files: list[Path],
+    own_file: Path,
     tiny_experiment: Experiment,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -81,17 +86,15 @@ def test_exceptions_leave_as_codes_and_stay_as_text(
     log = tmp_path / "run" / "site.log"
     monkeypatch.setattr(actions, "open_site", fail)
     monkeypatch.setattr(actions, "log_file", lambda file, run: log)
-    reply = ask(tiny_site_files[0], card_request(tiny_experiment))
+    reply = ask(own_file, card_request(tiny_experiment))
     assert read_refusal(reply) is code
     assert "secret" not in str(reply.config_records)
     assert "secret" in log.read_text()
 
 
-def test_a_site_of_another_modality_declines(
-    ask: Ask, tiny_site_files: list[Path], tiny_experiment: Experiment
-) -> None:
+def test_a_site_of_another_modality_declines(ask: Ask, own_file: Path, tiny_experiment: Experiment) -> None:
     other = tiny_experiment.model_copy(update={"modality": "ccm", "channels": 1})
-    assert read_refusal(ask(tiny_site_files[0], card_request(other))) is SiteError.CONFIGURATION
+    assert read_refusal(ask(own_file, card_request(other))) is SiteError.CONFIGURATION
 
 
 def test_a_missing_site_file_is_a_code(ask: Ask, tmp_path: Path, tiny_experiment: Experiment) -> None:
@@ -100,13 +103,13 @@ def test_a_missing_site_file_is_a_code(ask: Ask, tmp_path: Path, tiny_experiment
     assert str(tmp_path) not in str(reply.config_records)
 
 
-def test_an_unreadable_request_is_declined(ask: Ask, tiny_site_files: list[Path]) -> None:
+def test_an_unreadable_request_is_declined(ask: Ask, own_file: Path) -> None:
     for content in (RecordDict(), write_request("{}"), write_request('{"protocol":99}')):
-        assert read_refusal(ask(tiny_site_files[0], content)) is SiteError.REQUEST
+        assert read_refusal(ask(own_file, content)) is SiteError.REQUEST
 
 
 def test_parameters_that_do_not_fit_are_declined(
-    ask: Ask, tiny_site_files: list[Path], tiny_experiment: Experiment
+    ask: Ask, own_file: Path, tiny_experiment: Experiment
 ) -> None:
     request = TrainRequest(
         run="run-1",
@@ -118,10 +121,7 @@ def test_parameters_that_do_not_fit_are_declined(
         deadline_s=60.0,
         experiment=tiny_experiment.to_json(),
     )
-    assert (
-        read_refusal(ask(tiny_site_files[0], write_request(request.to_json()), "train"))
-        is SiteError.PARAMETERS
-    )
+    assert read_refusal(ask(own_file, write_request(request.to_json()), "train")) is SiteError.PARAMETERS
 
 
 def test_diverged_weights_do_not_leave(tiny_experiment: Experiment) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from site_folders import make_site, picture, save
 from torch import Tensor
 
 from hqgnet.data.batches import Batch, UnpairedBatches
@@ -13,6 +12,7 @@ from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import Sample, SiteData
 from hqgnet.data.transforms import letterbox
 from hqgnet.errors import DataError
+from tests.unit.data.site_folders import make_site, picture, save
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +165,23 @@ def test_partly_masked_sites_cooperate_on_masked_images_only(tmp_path: Path) -> 
     cooperate, enhance = data.batch("cooperate", 0), data.batch("enhance", 0)
     assert cooperate.masks is not None
     assert {which(image, partly.lq["train"]) for image in cooperate.lq} == {1, 3, 5}
-    assert enhance.masks is None
+    assert enhance.masks is not None and enhance.labelled is not None
+    assert len(enhance.masks) == int(enhance.labelled.sum()) == 3
     assert {which(image, partly.lq["train"]) for image in enhance.lq} == set(range(6))
+
+
+def test_a_pooled_site_without_masks_takes_part_with_all_its_images(tmp_path: Path, site: SiteData) -> None:
+    make_site(tmp_path)
+    for number in range(10):  # its own pictures
+        save(tmp_path / f"images/lq/p{number:02d}_lq.png", picture(900 + number))
+    plain = SiteData.open(load_site_config(tmp_path / "site.yaml"))
+    samples = site.lq["train"] + plain.lq["train"]
+    batch = batches([site, plain], batch_size=len(samples), need_masks=True).batch("cooperate", 0)
+    assert batch.masks is not None and batch.labelled is not None
+    drawn = [which(image, samples) for image in batch.lq]
+    assert sorted(drawn) == list(range(len(samples)))
+    assert [number < len(site.lq["train"]) for number in drawn] == batch.labelled.tolist()
+    assert len(batch.masks) == len(site.lq["train"])
 
 
 def test_what_exceeds_the_cache_is_read_again(site: SiteData) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from site_folders import make_site, picture, save
 
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError
 from hqgnet.exchange.data_card import DataCard
+from tests.unit.data.site_folders import make_site, picture, save
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,31 @@ def test_a_card_from_outside_is_checked(card: DataCard, path: str, value: Any) -
     for parent in parents:
         inner = inner[parent]
     inner[key] = value
+    with pytest.raises(ConfigurationError, match="the card"):
+        DataCard.from_json(json.dumps(mapping), "the card")
+
+
+def test_small_counts_are_hidden_and_named(card: DataCard) -> None:
+    assert "hidden" not in card.to_json()
+    assert card.hiding(1) == card and card.hiding(1).to_json() == card.to_json()
+    hidden = card.hiding(3)
+    assert hidden.hidden == ("lq.validation", "lq.test", "skipped")
+    assert hidden.lq.model_dump() == {"train": 6, "validation": 0, "test": 0}
+    assert (hidden.skipped, hidden.patients, hidden.masks, hidden.twins) == (0, 21, 10, 0)
+    assert DataCard.from_json(hidden.to_json(), "the card") == hidden
+    assert hidden.hiding(3) == hidden
+    # What the site can do is told, though the number of masks is not.
+    fewest = card.hiding(1000)
+    assert (fewest.masks, fewest.has_masks, fewest.lq.total, fewest.patients) == (0, True, 0, 0)
+    assert "twins" not in fewest.hidden and not fewest.has_twins  # a true 0 stays told
+    assert DataCard.from_json(fewest.to_json(), "the card") == fewest
+
+
+@pytest.mark.parametrize(
+    "hidden", [["lq.train"], ["twins"], ["skipped", "skipped"], ["patients.names"], "skipped", [1]]
+)
+def test_a_hidden_count_cannot_be_told(card: DataCard, hidden: Any) -> None:
+    mapping = json.loads(card.to_json()) | {"skipped": 0, "hidden": hidden}
     with pytest.raises(ConfigurationError, match="the card"):
         DataCard.from_json(json.dumps(mapping), "the card")
 

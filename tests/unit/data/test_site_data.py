@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from site_folders import make_site, picture, save, write_yaml
 
 from hqgnet.data.reading import read_image, read_mask
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import DataError, Problem
+from tests.unit.data.site_folders import make_site, picture, save, write_yaml
 
 
 def problems(config: SiteConfig) -> list[Problem]:

@@ -10,7 +10,8 @@ import torch
 from monai.metrics.regression import PSNRMetric, SSIMMetric
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from hqgnet.metrics import MeanSums, psnr, ssim
+from hqgnet.metrics.full_reference import psnr, ssim
+from hqgnet.metrics.sums import MeanSums
 
 
 def pair(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:

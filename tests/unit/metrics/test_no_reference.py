@@ -10,8 +10,9 @@ import torch
 from skimage.color import rgb2gray
 from skimage.measure import shannon_entropy
 
-from hqgnet.metrics import MeanSums, average_gradient, entropy, field_of_view
 from hqgnet.metrics.luminance import luminance
+from hqgnet.metrics.no_reference import average_gradient, entropy, field_of_view
+from hqgnet.metrics.sums import MeanSums
 
 METRICS = (average_gradient, entropy)
 

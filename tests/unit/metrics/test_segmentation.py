@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from hqgnet.errors import DataError
-from hqgnet.metrics import SegmentationSums, segmentation_update
-from hqgnet.metrics.segmentation import BINS, FIGURES
+from hqgnet.metrics.segmentation import BINS, FIGURES, SegmentationSums, segmentation_update
 
 
 def batch(images: int = 4, side: int = 24, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hqgnet.errors import ConfigurationError
-from hqgnet.metrics import MeanSums, snr
-from hqgnet.metrics.snr import PAPER_RADII
+from hqgnet.metrics.snr import PAPER_RADII, snr
+from hqgnet.metrics.sums import MeanSums
 
 
 def nerve(side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:

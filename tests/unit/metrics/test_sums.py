@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hqgnet.errors import DataError
-from hqgnet.metrics import MeanSums
+from hqgnet.metrics.sums import MeanSums
 
 GOOD: dict[str, Any] = {"sum": 1.5, "sum_of_squares": 1.25, "count": 2, "undefined": 1}
 

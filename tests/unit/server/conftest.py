@@ -20,8 +20,11 @@ from safetensors.torch import load_file
 from client.app import app as client_app
 from client.site import forget_sites
 from hqgnet.config import PHASES, Experiment, PhaseConfig, PhasesConfig
+from hqgnet.exchange.audit import AuditLog, verify
 from server.app import run_identifier
+from server.context import RunContext
 from server.progress import Progress
+from server.resuming import reopen
 from server.roster import Roster
 from server.rounds import Rounds
 from server.run_directory import RunDirectory
@@ -98,22 +101,36 @@ class Federation:
     run_id: str = ""
     files: list[Path] = field(default_factory=list)
 
+    def start(self, *, resume: bool = False) -> None:
+        """Run, or go on, in this process."""
+        state = reopen(self.directory) if resume else None
+        self.run_id = state[0].run if state else run_identifier("test", 1)
+        audit = AuditLog(self.directory.audit)
+        context = RunContext(
+            self.grid, self.experiment, self.run_id, self.directory, Progress(self.directory), audit
+        )
+        Rounds(context, Roster(context), state).run()
+
     def model(self, name: str = "cooperate") -> dict[str, torch.Tensor]:
         return load_file(self.directory.models / f"{name}.safetensors")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.directory.root / name).read_text().splitlines()]
 
+    def audited(self, event: str) -> list[dict[str, Any]]:
+        verify(self.directory.audit)
+        return [entry["facts"] for entry in self.rows("audit.jsonl") if entry["event"] == event]
+
 
 @pytest.fixture(scope="session")
-def federate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Federation]]:
-    """Run a federation of the given site files; each run has fresh private folders."""
+def assemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Federation]]:
+    """Make a federation of the given site files, with fresh private folders, that has not yet run."""
     numbers = count()
     root = tmp_path_factory.mktemp("federations")
     # Flower's runtime sets these before it starts a ServerApp.
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 
-    def run(
+    def make(
         experiment: Experiment,
         sites: list[Path],
         tamper: Tamper | None = None,
@@ -129,23 +146,31 @@ def federate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         ]
         directory = RunDirectory(folder / "results")
         directory.prepare(overwrite=False)
-        federation = Federation(
-            FakeGrid(files, tamper, backwards=backwards), directory, experiment, files=files
-        )
-        federation.run_id = run_identifier("test", 1)
-        progress = Progress(directory)
-        roster = Roster(federation.grid, experiment, federation.run_id, progress, None)
-        Rounds(federation.grid, experiment, federation.run_id, directory, progress, roster).run()
-        return federation
+        grid = FakeGrid(files, tamper, backwards=backwards)
+        return Federation(grid, directory, experiment, files=files)
 
-    yield run
+    yield make
     forget_sites()
 
 
 @pytest.fixture(scope="session")
+def federate(assemble: Callable[..., Federation]) -> Callable[..., Federation]:
+    """Run a federation; the arguments are those of ``assemble``."""
+
+    def run(*arguments: Any, **options: Any) -> Federation:
+        federation = assemble(*arguments, **options)
+        federation.start()
+        return federation
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def quick_experiment(tiny_experiment: Experiment) -> Experiment:
-    """Three phases of two rounds of one step."""
-    return shortened(tiny_experiment, pretrain=2, enhance=2, cooperate=2)
+    """Three phases of two rounds of one step; a round that fails is tried again at once."""
+    federation = tiny_experiment.federation.model_copy(update={"retry_pause_s": 0.0})
+    experiment = tiny_experiment.model_copy(update={"federation": federation})
+    return shortened(experiment, pretrain=2, enhance=2, cooperate=2)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,14 @@ from pydantic import ValidationError
 
 from hqgnet.exchange.arrays import specs
 from hqgnet.exchange.data_card import DataCard, SplitCounts
-from hqgnet.exchange.update import MalformedMessageError, TrainRequest, UpdateHeader, digest, read_message
-from server.guards import Expected, RefusedReplyError, check_update
+from hqgnet.exchange.update import (
+    MalformedMessageError,
+    TrainRequest,
+    UpdateHeader,
+    digest,
+    read_message,
+)
+from server.guards import Expected, NormGuard, RefusedReplyError, check_update, distrusted
 
 COUNTS = SplitCounts(train=8, validation=1, test=2)
 CARD = DataCard(
@@ -140,3 +146,37 @@ def test_texts_that_are_no_message_are_refused_without_repeating_them(text: obje
     with pytest.raises(MalformedMessageError) as caught:
         read_message('{"site": "patient name"}', UpdateHeader)
     assert "patient" not in str(caught.value)
+
+
+def test_an_update_far_beyond_the_median_is_an_outlier() -> None:
+    guard = NormGuard(10.0)
+    assert guard.outliers({"a": 1.0, "b": 3.0, "c": 100.0}) == {"c"}
+    assert guard.outliers({"a": 1.0, "b": 3.0, "c": 29.9}) == set()
+
+
+def test_fewer_than_three_distances_are_no_measure_but_infinity_is_none() -> None:
+    guard = NormGuard(10.0)
+    assert guard.outliers({"a": 1.0, "b": 100.0}) == set()
+    assert guard.outliers({"a": 1.0, "b": float("inf"), "c": float("nan")}) == {"b", "c"}
+    assert guard.outliers({}) == set()
+
+
+def test_two_sites_are_held_against_the_last_three_rounds_of_the_phase() -> None:
+    guard = NormGuard(10.0)
+    for number in range(5):
+        guard.remember([1.0 + number, 2.0 + number])
+    assert guard.history == [[3.0, 4.0], [4.0, 5.0], [5.0, 6.0]]
+    assert guard.outliers({"a": 5.0, "b": 500.0}) == {"b"}
+    assert NormGuard(10.0, guard.history).outliers({"a": 5.0, "b": 500.0}) == {"b"}
+    guard.begin_phase()
+    assert guard.outliers({"a": 5.0, "b": 500.0}) == set()
+
+
+def test_sites_that_stand_still_make_nobody_an_outlier() -> None:
+    assert NormGuard(10.0).outliers({"a": 0.0, "b": 0.0, "c": 1e-9}) == set()
+
+
+def test_whatever_a_reply_brings_about_is_a_refusal_without_its_text(caplog: Any) -> None:
+    with pytest.raises(RefusedReplyError, match=r"^reply-malformed$"), distrusted():
+        raise ValueError("a patient's name")
+    assert "patient" not in caplog.text

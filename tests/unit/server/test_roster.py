@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import tempfile
 import time
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from flwr.app import Error, Message, RecordDict
@@ -13,12 +16,15 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.message import Answered
 from client.wire import write_answered
 from hqgnet.config import Experiment
-from hqgnet.errors import ConfigurationError, QuorumError
+from hqgnet.errors import ConfigurationError, QuorumError, RunFailedError
+from hqgnet.exchange.audit import AuditLog
 from hqgnet.exchange.data_card import DataCard, SplitCounts
 from hqgnet.exchange.update import QueryReply, SiteError
+from server.context import RunContext
 from server.guards import Fault
 from server.link import ask
 from server.roster import Roster
+from server.run_directory import RunDirectory
 
 COUNTS = SplitCounts(train=8, validation=1, test=2)
 
@@ -73,12 +79,27 @@ class Silent:
         self.said.append((event, facts))
 
 
+def said(joined: Roster) -> list[tuple[str, dict[str, Any]]]:
+    silent: Any = joined._context.progress
+    told: list[tuple[str, dict[str, Any]]] = silent.said
+    return told
+
+
 def roster(nodes: Nodes, experiment: Experiment, exactly: int | None = None, **federation: Any) -> Roster:
     changed = experiment.federation.model_copy(
         update={"minimum_sites": 2, "wait_for_sites_s": 0.3} | federation
     )
     experiment = experiment.model_copy(update={"federation": changed})
-    return Roster(nodes, experiment, "r", Silent(), exactly)  # type: ignore[arg-type]
+    folder = Path(tempfile.mkdtemp(prefix="roster-"))
+    context = RunContext(
+        nodes,  # type: ignore[arg-type]
+        experiment,
+        "r",
+        RunDirectory(folder),
+        Silent(),  # type: ignore[arg-type]
+        AuditLog(folder / "audit.jsonl"),
+    )
+    return Roster(context, exactly)
 
 
 def test_sites_come_in_the_order_of_their_names_and_are_asked_once(tiny_experiment: Experiment) -> None:
@@ -132,3 +153,122 @@ def test_the_deadline_ends_a_round_without_the_late(tiny_experiment: Experiment)
         2: Fault.NO_REPLY,
     }
     assert replies[-1].node_id == 2
+
+
+def test_the_expected_are_waited_for_but_enough_are_enough(tiny_experiment: Experiment) -> None:
+    nodes = Nodes(n1=card("a"), n2=card("b"))
+    begun = time.monotonic()
+    joined = roster(nodes, tiny_experiment, expected_sites=3, wait_for_sites_s=0.5)
+    assert [site.name for site in joined.gather()] == ["a", "b"]
+    assert time.monotonic() - begun >= 0.5
+    nodes.answers[3] = card("c")
+    begun = time.monotonic()
+    patient = roster(nodes, tiny_experiment, expected_sites=3, wait_for_sites_s=60)
+    assert [site.name for site in patient.gather()] == ["a", "b", "c"]
+    assert time.monotonic() - begun < 5
+
+
+def test_who_was_left_out_is_asked_again_with_growing_pauses(
+    tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = Nodes(n1=card("a"), n2=card("b"), n3=SiteError.CODE_NOT_APPROVED)
+    joined = roster(nodes, tiny_experiment)
+    joined.gather()
+    now, asked = time.monotonic(), []
+    for second in range(700):
+        monkeypatch.setattr(time, "monotonic", lambda at=now + second: at)
+        before = len(nodes.asked)
+        joined.online()
+        asked += [second] * (len(nodes.asked) - before)
+        assert nodes.asked.count(3) - 1 == len(asked)
+    # From second 0: 15, then 30, 60, 120, 240 more; it would go on every 300.
+    assert [after - before for before, after in itertools.pairwise([0, *asked])] == pytest.approx(
+        [15, 30, 60, 120, 240], abs=1
+    )
+    nodes.answers[3] = card("c")
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2000)
+    assert [site.name for site in joined.online()] == ["a", "b", "c"]
+    told = [facts["reason"] for event, facts in said(joined) if event == "left-out"]
+    assert told == ["declined (code-not-approved)"]
+
+
+def test_a_restarted_node_is_asked_at_once(tiny_experiment: Experiment) -> None:
+    nodes = Nodes(n1=card("a"), n2=card("b"), n3=SiteError.CODE_NOT_APPROVED)
+    joined = roster(nodes, tiny_experiment)
+    joined.gather()
+    del nodes.answers[3]
+    assert len(joined.online()) == 2
+    nodes.answers[3] = card("c")
+    assert [site.name for site in joined.online()] == ["a", "b", "c"]
+
+
+def test_a_silent_newcomer_holds_nobody_up(
+    tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.roster._NEWCOMER_S", 0.2)
+    nodes = Nodes(n1=card("a"), n2=card("b"))
+    joined = roster(nodes, tiny_experiment)
+    joined.gather()
+    nodes.answers[3] = None
+    begun = time.monotonic()
+    for _ in range(5):
+        assert [site.name for site in joined.online(patience_s=0.2)] == ["a", "b"]
+    assert 0.2 <= time.monotonic() - begun < 2
+    assert nodes.asked.count(3) == 1
+    nodes.answers[3] = card("c")
+    assert [site.name for site in joined.online()] == ["a", "b", "c"]
+
+
+def test_a_site_whose_data_changed_shows_its_card_again(tiny_experiment: Experiment) -> None:
+    nodes = Nodes(n1=card("a"), n2=card("b"))
+    joined = roster(nodes, tiny_experiment)
+    joined.gather()
+    nodes.answers[2] = card("b", patients=4)
+    assert [site.card.patients for site in joined.online()] == [5, 5]
+    joined.ask_again("b")
+    assert [site.card.patients for site in joined.online()] == [5, 4]
+
+
+def test_a_superlink_that_restarts_is_waited_for(tiny_experiment: Experiment) -> None:
+    class Restarting(Nodes):
+        failures: ClassVar[dict[str, int]] = {"get_node_ids": 2, "push_messages": 1, "pull_messages": 2}
+
+        def _fail(self, call: str) -> None:
+            if self.failures[call]:
+                self.failures[call] -= 1
+                raise ConnectionError(call)
+
+        def get_node_ids(self) -> Iterable[int]:
+            self._fail("get_node_ids")
+            return super().get_node_ids()
+
+        def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+            self._fail("push_messages")
+            return super().push_messages(messages)
+
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            self._fail("pull_messages")
+            return super().pull_messages(message_ids)
+
+    nodes = Restarting(n1=card("a"), n2=card("b"))
+    joined = roster(nodes, tiny_experiment, wait_for_sites_s=20)
+    assert [site.name for site in joined.gather()] == ["a", "b"]
+    assert not any(nodes.failures.values())
+
+
+def test_a_superlink_that_stays_away_ends_the_run(tiny_experiment: Experiment) -> None:
+    class Gone(Nodes):
+        def get_node_ids(self) -> Iterable[int]:
+            raise ConnectionError("refused")
+
+    with pytest.raises(RunFailedError, match=r"does not answer \(ConnectionError\)"):
+        roster(Gone(), tiny_experiment).gather()
+
+
+def test_a_mistake_of_ours_is_not_tried_again(tiny_experiment: Experiment) -> None:
+    class Mistaken(Nodes):
+        def get_node_ids(self) -> Iterable[int]:
+            raise TypeError("ours")
+
+    with pytest.raises(TypeError):
+        roster(Mistaken(), tiny_experiment, wait_for_sites_s=60).gather()

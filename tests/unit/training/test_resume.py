@@ -82,7 +82,7 @@ def test_a_damaged_state_counts_as_absent(tmp_path: Path) -> None:
     kept = PrivateState(tmp_path)
     kept.save("enhance", 4, {"networks.discriminator.w": torch.ones(1)})
     kept.save("enhance", 8, {"networks.discriminator.w": torch.zeros(1)})
-    newest = tmp_path / "enhance.safetensors"
+    newest = tmp_path / "enhance-00000008.safetensors"
     newest.write_bytes(newest.read_bytes()[:-3])
     stored = kept.load("enhance", 8)
     assert stored is not None

@@ -1,0 +1,1 @@
+"""What ``hqgnet-client check`` looks at, a file for each thing."""

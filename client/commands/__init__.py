@@ -1,0 +1,1 @@
+"""What the commands of ``hqgnet-client`` do, a file each."""

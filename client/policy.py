@@ -1,0 +1,210 @@
+"""What the hospital's policy says of a request before any work, and of an answer before it leaves.
+
+Each check raises :class:`RefusalError` with the code that the server learns and a reason for the site's
+audit; what may leave in part is returned without the rest.
+"""
+
+from __future__ import annotations
+
+import json
+
+from client.refusals import RefusalError
+from hqgnet.config import Experiment
+from hqgnet.data.site_config import SiteConfig
+from hqgnet.data.site_policy import SEGMENTATION, SitePolicy
+from hqgnet.errors import DataError
+from hqgnet.exchange.arrays import Array, ArrayError, ArrayFault, Arrays, ArraySpec, check_arrays
+from hqgnet.exchange.groups import shared_groups
+from hqgnet.exchange.update import (
+    EvaluateRequest,
+    ScoresHeader,
+    SiteError,
+    TrainRequest,
+    UpdateHeader,
+    digest,
+)
+from hqgnet.metrics.segmentation import SegmentationSums
+from hqgnet.scores import SiteScores
+
+_MEGABYTE = 1e6
+
+
+def policy_digest(config: SiteConfig) -> str:
+    """Return the SHA-256 (hex) of all that decides what may leave."""
+    guidance = {"share": config.share_guidance, "minimum_images": config.minimum_images_for_guidance}
+    return digest(json.dumps({"policy": config.policy.digest(), "guidance": guidance}, sort_keys=True))
+
+
+def check_strategy(experiment: Experiment, policy: SitePolicy) -> None:
+    """Check that the hospital takes part in such a run at all.
+
+    Raises:
+        RefusalError: If it does not.
+    """
+    strategy = experiment.federation.strategy
+    if policy.strategies is not None and strategy not in policy.strategies:
+        raise RefusalError(SiteError.POLICY_STRATEGY, f"{strategy} is not in policy.strategies")
+
+
+def check_training(
+    request: TrainRequest, experiment: Experiment, config: SiteConfig, received: Arrays
+) -> None:
+    """Check a request to train, so that nothing is trained whose update could not leave.
+
+    Raises:
+        RefusalError: If the policy does not allow the phase, its groups, so many steps or so many bytes.
+    """
+    policy = config.policy
+    if request.phase not in policy.phases:
+        raise RefusalError(SiteError.POLICY_PHASE, f"{request.phase} is not in policy.phases")
+    groups = shared_groups(request.phase, experiment.federation, config.images.masks is not None)
+    _check_groups(set(groups), set(policy.groups), "is not in policy.groups")
+    if request.steps > policy.steps_per_round:
+        reason = f"{request.steps} steps are asked, policy.steps_per_round is {policy.steps_per_round}"
+        raise RefusalError(SiteError.POLICY_STEPS, reason)
+    expected = {name: array for name, array in received.items() if _group(name) in groups}
+    check_bytes(_size(expected), policy)
+
+
+def check_update(
+    header: UpdateHeader,
+    arrays: Arrays,
+    request: TrainRequest,
+    experiment: Experiment,
+    config: SiteConfig,
+    received: Arrays,
+) -> None:
+    """Check an update: of this round, of allowed groups, of the form of what came, from enough images.
+
+    Raises:
+        RefusalError: If it is not to leave.
+    """
+    policy = config.policy
+    asked = (request.run, request.phase, request.round, request.attempt, config.name)
+    if (header.run, header.phase, header.round, header.attempt, header.site) != asked:
+        raise RefusalError(SiteError.INTERNAL, "the update is of another round or site than asked")
+    if header.steps > request.steps:
+        raise RefusalError(SiteError.POLICY_STEPS, f"{header.steps} steps were taken, {request.steps} asked")
+    groups = {_group(name) for name in arrays}
+    _check_groups(groups, set(policy.groups), "is not in policy.groups")
+    shared = set(shared_groups(request.phase, experiment.federation))
+    _check_groups(groups, shared, f"is not shared in phase {request.phase}")
+    if set(header.groups) != groups or len(header.groups) != len(groups):
+        raise RefusalError(SiteError.POLICY_GROUPS, "the update's header names other groups than its arrays")
+    forms = {name: ArraySpec(tuple(array.shape), str(array.dtype)) for name, array in received.items()}
+    try:
+        check_arrays(arrays, {name: spec for name, spec in forms.items() if name in arrays})
+    except ArrayError as error:
+        code = SiteError.DIVERGED if error.fault is ArrayFault.NOT_FINITE else SiteError.POLICY_GROUPS
+        raise RefusalError(code, f"the update differs in form from what came ({error})") from error
+    check_images(header.lq_images, header.hq_images, policy)
+    check_bytes(_size(arrays), policy)
+
+
+def check_images(lq_images: int, hq_images: int, policy: SitePolicy) -> None:
+    """Check that there are enough training images behind an update.
+
+    Raises:
+        RefusalError: If there are fewer than the policy wants.
+    """
+    if min(lq_images, hq_images) < policy.minimum_images:
+        reason = f"fewer than {policy.minimum_images} LQ or HQ images to train on"
+        raise RefusalError(SiteError.POLICY_IMAGES, reason)
+
+
+def check_bytes(size: int, policy: SitePolicy) -> None:
+    """Check the size of an answer, in bytes.
+
+    Raises:
+        RefusalError: If it is above the policy's ceiling.
+    """
+    if size > policy.megabytes_per_round * _MEGABYTE:
+        reason = f"{size} bytes would leave, policy.megabytes_per_round is {policy.megabytes_per_round}"
+        raise RefusalError(SiteError.POLICY_BYTES, reason)
+
+
+def check_scores(header: ScoresHeader, request: EvaluateRequest, config: SiteConfig) -> SiteScores:
+    """Check whose scores these are, and read them.
+
+    Raises:
+        RefusalError: If they are of another round or site, or no scores.
+    """
+    asked = (request.run, request.phase, request.round, request.split, config.name)
+    if (header.run, header.phase, header.round, header.split, header.site) != asked:
+        raise RefusalError(SiteError.INTERNAL, "the scores are of another round, split or site than asked")
+    try:
+        return SiteScores.from_json(header.scores)
+    except DataError as error:
+        raise RefusalError(SiteError.INTERNAL, "the scores are malformed") from error
+
+
+def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
+    """Return what may leave of a site's scores: allowed metrics over enough images.
+
+    The parts are named one by one, so that a part which scores may gain later stays at home until it is
+    given its rule here.
+    """
+    minimum = max(policy.minimum_images_for_metrics, policy.smallest_count)
+    means = {
+        name: sums
+        for name, sums in scores.means.items()
+        if _is_allowed(name.rpartition("_")[0], policy) and _is_enough(sums.count, minimum)
+    }
+    segmentation = {
+        version: sums
+        for version, sums in scores.segmentation.items()
+        if _is_allowed(SEGMENTATION, policy) and _is_over_enough_images(sums, minimum)
+    }
+    images = scores.images if _is_enough(scores.images, policy.smallest_count) else 0
+    return SiteScores(images, means, segmentation)
+
+
+def leaving_guidance(
+    vector: Array | None, images: int, request: EvaluateRequest, experiment: Experiment, config: SiteConfig
+) -> Array | None:
+    """Return the mean cue where it was asked for and the hospital lets it go.
+
+    Raises:
+        RefusalError: If something else stands in its place.
+    """
+    minimum = max(config.minimum_images_for_guidance, config.policy.smallest_count)
+    if vector is None or not (request.want_guidance and config.share_guidance and images >= minimum):
+        return None
+    shape = (experiment.numbers.guidance_dim,)
+    try:
+        check_arrays({"guidance": vector}, {"guidance": ArraySpec(shape, "float32")})
+    except ArrayError as error:
+        raise RefusalError(SiteError.INTERNAL, f"no mean cue ({error})") from error
+    return vector
+
+
+def _check_groups(groups: set[str], allowed: set[str], reason: str) -> None:
+    strays = sorted(groups - allowed)
+    if strays:
+        raise RefusalError(SiteError.POLICY_GROUPS, f"{strays[0][:40]} {reason}")
+
+
+def _group(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
+def _is_allowed(metric: str, policy: SitePolicy) -> bool:
+    return policy.metrics is None or metric in policy.metrics
+
+
+def _is_enough(count: int, minimum: int) -> bool:
+    # By default nothing is withheld, not even sums over no image.
+    return minimum == 1 or count >= minimum
+
+
+def _is_over_enough_images(sums: SegmentationSums, minimum: int) -> bool:
+    """Whether every figure is taken over enough images, or over none.
+
+    A single image with something on its mask would by itself make the histogram of positive scores.
+    """
+    counts = [figure.count for figure in sums.per_image.values()]
+    return minimum == 1 or (max(counts) >= minimum and all(count >= minimum for count in counts if count))

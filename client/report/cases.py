@@ -1,0 +1,88 @@
+"""All images of a split, judged one by one; pictures are kept of the worst only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from client.report.ordering import SortKey, sort_key
+from client.report.pictures import Pictures, draw
+from client.report.reasons import reason
+from hqgnet.config import Modality
+from hqgnet.data.site_data import Sample
+from hqgnet.evaluation import Judged, score
+from hqgnet.report.figures import finite
+from hqgnet.scores import Row, SiteScores
+
+_ALWAYS = ("psnr", "ssim", "dice", "auc")
+_NERVES = ("snr_3",)
+_WITHOUT_REFERENCE = ("average_gradient", "entropy")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image.
+
+    Attributes:
+        number: In its split, from 1.
+        sample: Its files.
+        row: Its figures.
+        missing: Why it has no figure, by metric.
+        key: Where it stands among the cases.
+    """
+
+    number: int
+    sample: Sample
+    row: Row
+    missing: dict[str, str]
+    key: SortKey
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A split.
+
+    Attributes:
+        metrics: That are asked of every image.
+        cases: All images, worst first.
+        pictures: Of the worst, by number.
+        scores: Of all images together.
+    """
+
+    metrics: tuple[str, ...]
+    cases: list[Case]
+    pictures: dict[int, Pictures]
+    scores: SiteScores
+
+
+def gather(images: Iterable[Judged], modality: Modality, *, task_trained: bool, pictures: int) -> Cases:
+    """Judge all images, and draw the worst.
+
+    Args:
+        images: From :func:`hqgnet.evaluation.judge`.
+        modality: Of the site.
+        task_trained: Whether the model holds a trained downstream network.
+        pictures: How many to draw at most.
+    """
+    metrics = (*_ALWAYS, *(_NERVES if modality == "ccm" else ()), *_WITHOUT_REFERENCE)
+    cases: list[Case] = []
+    drawn: dict[int, Pictures] = {}
+    total = SiteScores()
+    for judged in images:
+        scores = score(judged, modality)
+        total = total + scores
+        row = scores.row()
+        missing = {
+            metric: reason(metric, judged, task_trained=task_trained)
+            for metric in metrics
+            if finite(row.get(f"{metric}_original")) is None or finite(row.get(f"{metric}_enhanced")) is None
+        }
+        case = Case(judged.item.index + 1, judged.item.sample, row, missing, sort_key(row))
+        cases.append(case)
+        cases.sort(key=lambda one: (one.key, one.number))
+        # Pictures of those that fell out are dropped at once: a site may have thousands of images.
+        worst = {one.number for one in cases[:pictures]}
+        if case.number in worst:
+            drawn[case.number] = draw(judged)
+        drawn = {number: shown for number, shown in drawn.items() if number in worst}
+    return Cases(metrics, cases, drawn, total)

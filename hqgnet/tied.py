@@ -1,0 +1,46 @@
+"""Tie a program to the process that starts it: ``python tied.py SIGNAL PARENT PROGRAM [ARGUMENT ...]``.
+
+When that process ends, by SIGKILL too, the kernel sends SIGNAL to the program (``prctl(2)``,
+PR_SET_PDEATHSIG): nothing is left behind, and nothing has to watch. The setting survives the exec, so the
+process identifier stays the one that the parent knows.
+
+What counts as the parent is the *thread* that started the program: it has to live as long as the program.
+On other systems than Linux the program runs untied. Only the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_PR_SET_PDEATHSIG = 1
+
+
+def tied(command: Sequence[str], number: signal.Signals = signal.SIGTERM) -> list[str]:
+    """Return the command that runs ``command`` tied to this process.
+
+    Args:
+        command: Program, by path, and arguments.
+        number: What the kernel sends it when this process ends.
+    """
+    # Isolated (-I) and by path: the launcher is this very file, whatever the program's environment is.
+    return [sys.executable, "-I", "-S", __file__, number.name, str(os.getpid()), *command]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Tie this process to its parent and become the program."""
+    number, parent, program = signal.Signals[argv[0]], int(argv[1]), argv[2:]
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None, use_errno=True)
+        if library.prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:  # it ended before the tie held
+        sys.exit(1)
+    os.execv(program[0], list(program))  # noqa: S606 - the whole purpose
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,137 @@
+"""Training without a federation, with the model chosen as a federation chooses it: on validation images."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hqgnet.config import PHASES, Experiment, PhaseName
+from hqgnet.data.site_data import SiteData
+from hqgnet.evaluation import evaluate_site
+from hqgnet.guidance import site_guidance
+from hqgnet.networks import Networks, build_networks
+from hqgnet.training.central import OnRound, train_centrally
+from hqgnet.training.local import LocalTrainer
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model that stands.
+
+    Attributes:
+        networks: Its parameters, on the device of training.
+        phase: In which it was reached.
+        round: In that phase.
+        score: Mean over sites of ``evaluation.best_by`` on enhanced validation images; None without one.
+        task_trained: Whether the downstream network has been trained.
+    """
+
+    networks: Networks
+    phase: PhaseName
+    round: int
+    score: float | None
+    task_trained: bool
+
+
+class Selector:
+    """Keeps the best of the models it is shown; among equals the earlier, without a figure the latest.
+
+    Args:
+        experiment: Says the figure.
+        data: Sites whose validation images judge.
+        device: Where to compute.
+        with_task: Whether the downstream network is judged too.
+    """
+
+    def __init__(
+        self, experiment: Experiment, data: Sequence[SiteData], device: torch.device, *, with_task: bool
+    ) -> None:
+        self._experiment = experiment
+        self._data = data
+        self._device = device
+        self._with_task = with_task
+        networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed)
+        self._networks = networks.to(device)
+        self._kept: dict[str, Tensor] = {}
+        self._place: tuple[PhaseName, int] = ("pretrain", 0)
+        self._score: float | None = None
+
+    def consider(self, phase: PhaseName, number: int, parameters: Mapping[str, Tensor]) -> None:
+        """Judge ``parameters`` after round ``number`` of ``phase``; keep them if they are the best so far."""
+        self._networks.load_state_dict(dict(parameters))
+        score = None if phase == "pretrain" else self._judge()
+        if self._kept and self._score is not None and (score is None or score <= self._score):
+            return
+        self._kept = {name: value.detach().cpu().clone() for name, value in parameters.items()}
+        self._place, self._score = (phase, number), score
+
+    def chosen(self) -> Chosen:
+        """Return the model that stands."""
+        self._networks.load_state_dict(self._kept)
+        phase, number = self._place
+        return Chosen(self._networks.eval(), phase, number, self._score, self._with_task)
+
+    def _judge(self) -> float | None:
+        size, name = self._experiment.image_size, f"{self._experiment.evaluation.best_by}_enhanced"
+        figures = []
+        for site in self._data:
+            guide = site_guidance(self._networks.cue_extractor, site, size, self._device)
+            row = evaluate_site(
+                self._networks, site, guide, size, "validation", with_task=self._with_task
+            ).row()
+            figures.append(row.get(name))
+        known = [figure for figure in figures if figure is not None]
+        return statistics.fmean(known) if known else None
+
+
+def train_best(
+    experiment: Experiment, data: Sequence[SiteData], device: torch.device, on_round: OnRound | None = None
+) -> Chosen:
+    """Train on pooled data, and choose among the last phase's models as a federation of one site would.
+
+    Args:
+        experiment: What to train, how often to judge, and by which figure.
+        data: One site, or several in one room.
+        device: Where to train.
+        on_round: See :func:`hqgnet.training.central.train_centrally`.
+    """
+    last = [phase for phase in PHASES if experiment.phase(phase).rounds][-1]
+    labelled = last == "cooperate" and any(site.has_masks for site in data)
+    selector = Selector(experiment, data, device, with_task=labelled)
+    rounds, every = experiment.phase(last).rounds, experiment.evaluation.every
+
+    def judge(phase: PhaseName, number: int, parameters: Mapping[str, Tensor]) -> None:
+        if phase == last and (number % every == 0 or number == rounds):
+            selector.consider(phase, number, parameters)
+
+    train_centrally(experiment, data, device, on_round, judge)
+    return selector.chosen()
+
+
+def tune(
+    networks: Networks, experiment: Experiment, data: Sequence[SiteData], device: torch.device, steps: int
+) -> Chosen:
+    """Train a finished model on at these sites in the last phase; it stands itself if nothing better comes.
+
+    Args:
+        networks: The model; unchanged.
+        experiment: As it was trained with: the last phase's losses and learning rate are taken.
+        data: Sites to train on and to choose by.
+        device: Where to train.
+        steps: Local steps, judged ten times on the way.
+    """
+    phase = [phase for phase in PHASES if experiment.phase(phase).rounds][-1]
+    trainer = LocalTrainer(experiment, data, device)
+    # The discriminator stayed at its site: it starts afresh.
+    trainer.load({n: v for n, v in networks.state_dict().items() if not n.startswith("discriminator.")})
+    selector = Selector(experiment, data, device, with_task=phase == "cooperate" and trainer.has_masks)
+    selector.consider(phase, 0, trainer.state())
+    stretch = max(1, steps // 10)
+    for first in range(0, steps, stretch):
+        trainer.train(phase, first, min(stretch, steps - first))
+        selector.consider(phase, first // stretch + 1, trainer.state())
+    return selector.chosen()

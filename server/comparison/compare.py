@@ -1,0 +1,178 @@
+"""``hqgnet-server compare``: train every cell once, judge every model everywhere, and say what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from hqgnet.config import Experiment
+from hqgnet.errors import ConfigurationError, Problem
+from hqgnet.files import make_folder, write_atomically
+from server.comparison.cells import Cell, plan
+from server.comparison.judging import ORIGINAL, Value, judge_model, read_values, write_values
+from server.comparison.matrix import Matrix, build_matrix, verdict
+from server.comparison.table import matrix_text, verdict_text
+from server.comparison.training import total_steps, train_cell
+from server.display import Display
+from server.results import COLUMNS
+from server.run_directory import RunDirectory
+from server.simulation import Simulation, check_files, check_images, find_sites, simulate
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is asked for.
+
+    Attributes:
+        experiment: YAML file.
+        sites: Glob pattern of site files.
+        out: Where models, figures and tables go; what is there already is not made again.
+        seeds: As many trainings of each cell.
+        finetune_steps: Local steps of the fine-tuning; None: a tenth of the experiment's.
+        workers: Cells trained at a time, each with one thread; sites trained at a time in the federation.
+    """
+
+    experiment: Path
+    sites: str
+    out: Path
+    seeds: tuple[int, ...]
+    finetune_steps: int | None = None
+    workers: int = 1
+
+
+def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) -> None:
+    """Train what is not trained yet, judge, and write ``values.csv``, ``comparison.json`` and ``.txt``.
+
+    Args:
+        comparison: What to do.
+        say: Told of each cell, and the tables.
+        display: Shows a federation's progress.
+
+    Raises:
+        ConfigurationError: If files do not fit together, or ``out`` holds a comparison of another kind.
+        DataError: If a site's images cannot be used.
+        RunFailedError: If a federation ends without a result.
+    """
+    files = find_sites(comparison.sites)
+    experiment, configs = check_files(comparison.experiment, files)
+    check_images(configs)
+    by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
+    steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
+    _claim(comparison, experiment, by_name, steps)
+    cells = plan(list(by_name), comparison.seeds)
+    _train(comparison, experiment, by_name, cells, steps, say, display)
+    values = _judge(comparison, by_name, cells, say)
+    write_values(comparison.out / "values.csv", values)
+    say(_report(comparison.out, values, list(by_name)))
+
+
+def _claim(comparison: Comparison, experiment: Experiment, sites: dict[str, Path], steps: int) -> None:
+    """Write what is compared, or check that the folder holds the same."""
+    make_folder(comparison.out)
+    file = comparison.out / "plan.json"
+    # Further seeds may be added to a comparison that is there.
+    mine = {"experiment": json.loads(experiment.to_json()), "sites": sorted(sites), "finetune_steps": steps}
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != mine:
+        what = "holds a comparison of another experiment, other sites or another --finetune-steps"
+        raise ConfigurationError(Problem(str(comparison.out), what, "Give another --out"))
+    write_atomically(file, (json.dumps(mine, indent=2) + "\n").encode())
+
+
+def _train(
+    comparison: Comparison,
+    experiment: Experiment,
+    by_name: dict[str, Path],
+    cells: Sequence[Cell],
+    steps: int,
+    say: Say,
+    display: Callable[[], Display],
+) -> None:
+    out = comparison.out
+    todo = [cell for cell in cells if not cell.is_trained(out)]
+    if len(todo) < len(cells):
+        say(f"{len(cells) - len(todo)} of {len(cells)} models are there already")
+
+    def submit(pool: ProcessPoolExecutor, cell: Cell) -> Future[None]:
+        files = list(by_name.values()) if cell.site is None else [by_name[cell.site]]
+        return pool.submit(train_cell, cell, experiment, files, out, steps, 1)
+
+    for kinds in (("alone", "pooled"), ("federated",), ("finetuned",)):
+        batch = [cell for cell in todo if cell.kind in kinds]
+        for cell in batch if kinds == ("federated",) else ():
+            say(f"federated, seed {cell.seed}")
+            simulation = Simulation(
+                experiment=comparison.experiment,
+                sites=comparison.sites,
+                directory=RunDirectory(cell.folder(out).absolute()),
+                seed=cell.seed,
+                overwrite=True,
+                cpus=comparison.workers,
+            )
+            simulate(simulation, display())
+        if kinds != ("federated",) and batch:
+            with ProcessPoolExecutor(comparison.workers, mp_context=get_context("spawn")) as pool:
+                running = {submit(pool, cell): cell for cell in batch}
+                while running:
+                    for done in wait(running, return_when=FIRST_COMPLETED).done:
+                        cell = running.pop(done)
+                        done.result()
+                        say(f"{cell.model}, seed {cell.seed}: trained")
+
+
+def _judge(comparison: Comparison, by_name: dict[str, Path], cells: Sequence[Cell], say: Say) -> list[Value]:
+    files, out = list(by_name.values()), comparison.out
+    pending = [cell for cell in cells if not (cell.folder(out) / "values.csv").exists()]
+    with ProcessPoolExecutor(comparison.workers, mp_context=get_context("spawn")) as pool:
+        judged = [(c, pool.submit(judge_model, c.seed, c.model, c.file(out), files, 1)) for c in pending]
+        for cell, result in judged:
+            write_values(cell.folder(out) / "values.csv", result.result())
+            say(f"{cell.model}, seed {cell.seed}: judged at {len(files)} sites")
+    values: dict[tuple[int, str, str, int, str], Value] = {}
+    for cell in cells:
+        for value in read_values(cell.folder(out) / "values.csv"):
+            # Every model's file has the originals' figures; the downstream network's differ by model.
+            segmented = value.model == ORIGINAL and cell.kind != "federated"
+            if not (segmented and _is_downstream(value.metric)):
+                values[(value.seed, value.model, value.site, value.image, value.metric)] = value
+    return list(values.values())
+
+
+def _is_downstream(metric: str) -> bool:
+    return metric.split("_")[0] in ("auc", "acc", "sen", "spe", "dice", "g")
+
+
+def _report(out: Path, values: Sequence[Value], sites: Sequence[str]) -> str:
+    texts, data = [], {}
+    present = {value.metric for value in values if value.value is not None}
+    for column in COLUMNS:
+        if column.metric not in present:
+            continue
+        matrix = build_matrix(values, column.metric)
+        said = verdict(values, matrix)
+        texts += [matrix_text(matrix, sites, column.decimals), verdict_text(said, column.title), ""]
+        data[column.metric] = _plain(matrix) | {"verdict": asdict(said)}
+    write_atomically(out / "comparison.json", (json.dumps(data, indent=2) + "\n").encode())
+    text = "\n".join(texts)
+    write_atomically(out / "comparison.txt", (text + "\n").encode())
+    return text
+
+
+def _plain(matrix: Matrix) -> dict[str, object]:
+    models = list(matrix.mean)
+    return {
+        "models": {
+            model: {
+                "sites": {s: asdict(e) for (of, s), e in matrix.cells.items() if of == model},
+                "mean": asdict(matrix.mean[model]),
+                "worst": {"site": matrix.worst[model][0], "mean": matrix.worst[model][1]},
+                "seeds": matrix.seeds[model],
+            }
+            for model in models
+        }
+    }

@@ -1,0 +1,178 @@
+"""From per-image figures to the model x site matrix, with bootstrap intervals over images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from server.comparison.judging import ORIGINAL, Value
+
+DRAWS = 2000
+_CONFIDENCE = 95.0
+Images = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: Over images; over seeds first.
+        low: 2.5th percentile of the bootstrap's means.
+        high: 97.5th percentile.
+        images: How many images have the figure.
+    """
+
+    mean: float
+    low: float
+    high: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One figure of all models at all sites.
+
+    Attributes:
+        metric: Which figure.
+        cells: By model and site; a pair without any figure is absent.
+        mean: By model: mean over sites.
+        worst: By model: name of the worst site, and its mean.
+        seeds: By model: mean over sites of each seed, in the order of seeds.
+    """
+
+    metric: str
+    cells: Mapping[tuple[str, str], Estimate]
+    mean: Mapping[str, Estimate]
+    worst: Mapping[str, tuple[str, float]]
+    seeds: Mapping[str, tuple[float, ...]]
+
+
+def build_matrix(values: Sequence[Value], metric: str, *, draws: int = DRAWS) -> Matrix:
+    """Return the matrix of one figure.
+
+    The bootstrap draws images within each site, with replacement, the same draw for all models, so that two
+    models' intervals belong to the same samples of images; an image's figure is its mean over seeds first.
+    Its draws come from a fixed seed: the same values give the same intervals.
+
+    Args:
+        values: Per-image figures; those of other metrics are passed over.
+        metric: Which figure; higher is taken to be better for the worst site.
+        draws: Bootstrap samples.
+    """
+    images = per_image(values, metric)
+    arrays = {pair: np.array(list(figures.values())) for pair, figures in images.items()}
+    resampled = {pair: _resampled(array, pair[1], draws) for pair, array in arrays.items()}
+    cells = {pair: _estimate(array, resampled[pair]) for pair, array in arrays.items()}
+    mean, worst, seeds = {}, {}, {}
+    for model in dict.fromkeys(model for model, _ in images):
+        pairs = [pair for pair in images if pair[0] == model]
+        low, high = _interval(np.mean([resampled[pair] for pair in pairs], axis=0))
+        whole = float(np.mean([cells[pair].mean for pair in pairs]))
+        mean[model] = Estimate(whole, low, high, sum(cells[pair].images for pair in pairs))
+        worst[model] = min(((site, cells[(model, site)].mean) for _, site in pairs), key=itemgetter(1))
+        seeds[model] = _seed_means([value for value in values if value.model == model], metric)
+    return Matrix(metric, cells, mean, worst, seeds)
+
+
+def per_image(values: Iterable[Value], metric: str) -> dict[tuple[str, str], dict[int, float]]:
+    """Return a figure by model and site, then image in order of numbers; its mean over seeds."""
+    found: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for value in values:
+        if value.metric == metric and value.value is not None:
+            images = found.setdefault((value.model, value.site), {})
+            images.setdefault(value.image, []).append(value.value)
+    return {
+        pair: {image: float(np.mean(images[image])) for image in sorted(images)}
+        for pair, images in found.items()
+    }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the matrix says of federating.
+
+    Attributes:
+        sites: Sites that have the figure for the federation and for themselves alone.
+        better: Those at which the federated model beats the site's own.
+        certainly: Those of them at which the interval of the paired difference lies above 0.
+        kept: Share of the pooled model's gain over the originals that the federation keeps, mean over sites;
+            None without a pooled gain.
+        kept_over_alone: The same over the sites' own models.
+    """
+
+    sites: tuple[str, ...]
+    better: tuple[str, ...]
+    certainly: tuple[str, ...]
+    kept: float | None
+    kept_over_alone: float | None
+
+
+def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> Verdict:
+    """Compare federated, alone and pooled, site by site."""
+    sites = sorted(
+        site
+        for model, site in matrix.cells
+        if model == "federated" and (f"alone {site}", site) in matrix.cells
+    )
+    images = per_image(values, matrix.metric)
+    better, certainly = [], []
+    for site in sites:
+        federated, alone = images[("federated", site)], images[(f"alone {site}", site)]
+        both = sorted(federated.keys() & alone.keys())
+        difference = np.array([federated[image] - alone[image] for image in both])
+        if difference.mean() > 0:
+            better.append(site)
+            if _interval(_resampled(difference, site, draws))[0] > 0:
+                certainly.append(site)
+
+    def total(model: str) -> float | None:
+        found = [matrix.cells.get((model.format(site=site), site)) for site in sites]
+        means = [estimate.mean for estimate in found if estimate is not None]
+        return float(np.mean(means)) if sites and len(means) == len(sites) else None
+
+    federation, pooled = total("federated"), total("pooled")
+    return Verdict(
+        tuple(sites),
+        tuple(better),
+        tuple(certainly),
+        _share(federation, pooled, total(ORIGINAL)),
+        _share(federation, pooled, total("alone {site}")),
+    )
+
+
+def _share(federated: float | None, pooled: float | None, base: float | None) -> float | None:
+    if federated is None or pooled is None or base is None or pooled <= base:
+        return None
+    return (federated - base) / (pooled - base)
+
+
+def _seed_means(values: Sequence[Value], metric: str) -> tuple[float, ...]:
+    """Mean over sites of each seed alone, in the order of seeds."""
+    means = []
+    for seed in sorted({value.seed for value in values}):
+        images = per_image((value for value in values if value.seed == seed), metric)
+        means.append(float(np.mean([np.mean(list(figures.values())) for figures in images.values()])))
+    return tuple(means)
+
+
+def _resampled(images: Images, site: str, draws: int) -> Images:
+    # Seeded by the site: all models see the same draw of its images.
+    generator = np.random.default_rng(list(site.encode()))
+    chosen = generator.integers(len(images), size=(draws, len(images)))
+    return np.asarray(images[chosen].mean(axis=1))
+
+
+def _estimate(images: Images, resampled: Images) -> Estimate:
+    low, high = _interval(resampled)
+    return Estimate(float(images.mean()), low, high, len(images))
+
+
+def _interval(resampled: Images) -> tuple[float, float]:
+    tail = (100 - _CONFIDENCE) / 2
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return float(low), float(high)

@@ -1,0 +1,45 @@
+"""The matrix and what it says, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.comparison.judging import ORIGINAL
+from server.comparison.matrix import Matrix, Verdict
+
+
+def matrix_text(matrix: Matrix, sites: Sequence[str], decimals: int) -> str:
+    """Return the model x site matrix: mean and 95 % interval over images, mean over sites, worst site."""
+    header = ["model", *sites, "mean over sites", "worst site"]
+    lines = [header]
+    for model in sorted(matrix.mean, key=lambda name: name != ORIGINAL):
+        line = [model]
+        for site in sites:
+            found = matrix.cells.get((model, site))
+            line.append("n/a" if found is None else _interval(found.mean, found.low, found.high, decimals))
+        total, (site, worst) = matrix.mean[model], matrix.worst[model]
+        line += [_interval(total.mean, total.low, total.high, decimals), f"{worst:.{decimals}f} ({site})"]
+        lines.append(line)
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    drawn = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    rule = "-" * max(map(len, drawn))
+    return "\n".join([matrix.metric, rule, drawn[0], rule, *drawn[1:]])
+
+
+def verdict_text(verdict: Verdict, metric: str) -> str:
+    """Return the answer to the consortium's question in words."""
+    if not verdict.sites:
+        return f"{metric}: no site has this figure for its own model and for the federation"
+    better = ", ".join(verdict.better) or "none"
+    text = (
+        f"{metric}: the federation beats the site's own model at {len(verdict.better)} of "
+        f"{len(verdict.sites)} sites ({better}), at {len(verdict.certainly)} with a 95 % interval above 0"
+    )
+    for share, over in ((verdict.kept, "over the originals"), (verdict.kept_over_alone, "over sites alone")):
+        if share is not None:
+            text += f"; it keeps {share:.0%} of the pooled model's gain {over}"
+    return text
+
+
+def _interval(mean: float, low: float, high: float, decimals: int) -> str:
+    return f"{mean:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"

@@ -1,0 +1,1 @@
+"""Provisioning: the federation's own authority, the server's certificate, and a kit for each hospital."""

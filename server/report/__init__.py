@@ -1,0 +1,1 @@
+"""``hqgnet-server report``: one page on a run, for the consortium."""

@@ -1,0 +1,218 @@
+"""One attempt at a round: ask, check, spool, leave outliers out, average."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flwr.app import MessageType
+
+from hqgnet.config import PhaseName
+from hqgnet.exchange.arrays import Arrays, digest_arrays, distance
+from hqgnet.exchange.groups import shared_groups
+from hqgnet.exchange.update import TrainRequest, UpdateHeader
+from server.aggregation import RunningMean
+from server.context import RunContext
+from server.global_model import GlobalModel
+from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted
+from server.link import Reply, ask
+from server.roster import Site
+from server.spool import Spool
+from server.wire import read_arrays, size_of, write_arrays, write_request
+
+# A site stops training early enough that its reply can still travel before the round's deadline.
+_TRAINING_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Update:
+    """A site's update that has passed every check, without its arrays.
+
+    Attributes:
+        header: As the site sent it.
+        weight: In the mean.
+        size: Bytes.
+        distance: L2 distance from the parameters that were sent.
+        digest: Of the arrays.
+        audit_head: The head of the site's own audit log, as a fact for ours.
+    """
+
+    header: UpdateHeader
+    weight: int
+    size: int
+    distance: float
+    digest: str
+    audit_head: dict[str, str]
+
+
+@dataclass
+class Outcome:
+    """What came of one attempt at a round.
+
+    Attributes:
+        taken: Updates in the mean, by site.
+        failed: Why a site's update is not in it.
+        mean: Weighted mean of the updates.
+        bytes_down: Sent, to all sites together.
+        bytes_up: Received and taken.
+        seconds: It took.
+    """
+
+    taken: dict[str, Update] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    mean: Arrays = field(default_factory=dict)
+    bytes_down: int = 0
+    bytes_up: int = 0
+    seconds: float = 0.0
+
+    def losses(self) -> dict[str, float]:
+        """Mean of each loss over the sites that report it, weighted as their updates are."""
+        sums: dict[str, float] = {}
+        totals: dict[str, int] = {}
+        for _, update in sorted(self.taken.items()):
+            for name, value in update.header.losses.items():
+                sums[name] = sums.get(name, 0.0) + value * update.weight
+                totals[name] = totals.get(name, 0) + update.weight
+        return {name: total / totals[name] for name, total in sums.items()}
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """What ``rounds.jsonl`` tells of each site."""
+        return {
+            name: {
+                "weight": update.weight,
+                "steps": update.header.steps,
+                "seconds": round(update.header.seconds, 3),
+                "distance": update.distance,
+                "losses": update.header.losses,
+            }
+            for name, update in sorted(self.taken.items())
+        }
+
+
+class Attempt:
+    """One attempt at a round.
+
+    Args:
+        context: The run.
+        model: What the sites train on.
+        norms: Finds outliers.
+        phase: Which phase.
+        number: Of the round in it, from 1.
+        global_round: Of the round over all phases.
+        attempt: From 0.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        model: GlobalModel,
+        norms: NormGuard,
+        phase: PhaseName,
+        number: int,
+        *,
+        global_round: int,
+        attempt: int,
+    ) -> None:
+        self._context = context
+        self._federation = context.experiment.federation
+        self._model = model
+        self._norms = norms
+        self._sent = model.outgoing(phase)
+        steps = context.experiment.phase(phase).steps
+        self._request = TrainRequest(
+            run=context.run,
+            phase=phase,
+            round=number,
+            global_round=global_round,
+            attempt=attempt,
+            first_step=(number - 1) * steps,
+            steps=steps,
+            deadline_s=self._federation.round_deadline_s * _TRAINING_SHARE,
+            experiment=context.experiment.to_json(),
+        )
+        self._place = {"phase": phase, "round": number, "attempt": attempt}
+
+    def run(self, sites: Sequence[Site]) -> Outcome:
+        """Let the sites train, and average what they send.
+
+        Raises:
+            OutputError: If an update or the audit log cannot be written.
+        """
+        begun = time.monotonic()
+        outcome = Outcome()
+        content = write_request(self._request.to_json(), write_arrays(self._sent))
+        outcome.bytes_down = size_of(content) * len(sites)
+        by_node = {site.node_id: site for site in sites}
+        requests, group = (
+            dict.fromkeys(by_node, content),
+            "-".join(str(part) for part in self._place.values()),
+        )
+        received: dict[str, Update] = {}
+        with Spool(self._context.directory.spool) as spool:
+            deadline = self._federation.round_deadline_s
+            for reply in ask(self._context.grid, requests, MessageType.TRAIN, group, deadline):
+                site = by_node[reply.node_id]
+                try:
+                    received[site.name] = self._receive(site, reply, spool)
+                except RefusedReplyError as error:
+                    self._refuse(outcome, site.name, error.code, reply.audit_head)
+            self._fold(outcome, received, spool)
+        outcome.seconds = time.monotonic() - begun
+        return outcome
+
+    def _receive(self, site: Site, reply: Reply, spool: Spool) -> Update:
+        labelled = site.card.has_masks
+        expected = Expected(
+            site.name,
+            site.card,
+            shared_groups(self._request.phase, self._federation, labelled),
+            self._model.expected(self._request.phase, labelled),
+        )
+        with distrusted():
+            header, content = reply.read(UpdateHeader)
+            arrays = read_arrays(content)
+            check_update(header, arrays, self._request, expected)
+        spool.put(site.name, arrays)
+        return Update(
+            header,
+            self._weight(header),
+            size_of(content),
+            distance(arrays, self._sent),
+            digest_arrays(arrays),
+            reply.audit_head,
+        )
+
+    def _fold(self, outcome: Outcome, received: dict[str, Update], spool: Spool) -> None:
+        outliers = self._norms.outliers({name: update.distance for name, update in received.items()})
+        mean = RunningMean()
+        for name, update in sorted(received.items()):
+            if name in outliers:
+                self._refuse(outcome, name, Fault.NORM, update.audit_head)
+                continue
+            mean.add(spool.take(name), update.weight)
+            outcome.taken[name] = update
+            outcome.bytes_up += update.size
+            self._context.audit.append(
+                "update-accepted",
+                site=name,
+                **self._place,
+                groups=update.header.groups,
+                digest=update.digest,
+                bytes=update.size,
+                norm=update.distance,
+                weight=update.weight,
+                **update.audit_head,
+            )
+        outcome.mean = mean.mean()
+
+    def _refuse(self, outcome: Outcome, site: str, code: str, audit_head: dict[str, str]) -> None:
+        outcome.failed[site] = code
+        self._context.audit.append("update-refused", site=site, **self._place, code=code, **audit_head)
+
+    def _weight(self, header: UpdateHeader) -> int:
+        weighting = self._federation.weighting
+        if weighting == "equal":
+            return 1
+        return header.lq_images + (header.hq_images if weighting == "all_images" else 0)

@@ -1,0 +1,124 @@
+"""Bad nights at the hospitals: killed processes, slow and malicious sites, a full disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.consortium import Consortium, pids, wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def started(consortium_factory: Callable[..., Consortium]) -> Consortium:
+    """A server and three hospitals, none of them up yet."""
+    consortium = consortium_factory()
+    consortium.start_server()
+    for name in consortium.names:
+        consortium.complete_kit(name)
+        consortium.approve(name)
+    return consortium
+
+
+def faults(*what: dict[str, Any]) -> dict[str, str]:
+    return {"HQGNET_TAMPER": json.dumps(what)}
+
+
+def failures(consortium: Consortium, run: str) -> dict[int, dict[str, str]]:
+    """Who failed, by round of all phases, over all attempts."""
+    found: dict[int, dict[str, str]] = {}
+    for row in consortium.rounds(run):
+        found.setdefault(row["global_round"], {}).update(row["failed"])
+    return found
+
+
+def test_killed_sites_come_back(
+    started: Consortium, experiment_factory: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Site 1: worker killed in training. Site 2: worker killed in the write of its private state, then the
+    whole daemon killed between rounds. Site 3: SuperNode killed.
+    """
+    run = "killed"
+    once = str(tmp_path / "state-killed")
+    started.start_site("site-1")
+    started.start_site("site-2", **faults({"fault": "kill-in-write", "name": "state/pretrain", "once": once}))
+    started.start_site("site-3")
+    experiment = experiment_factory(run, {"round_deadline_s": 60}, pretrain=3, enhance=4)
+    running = started.run(experiment)
+
+    worker = f"hqgnet-worker {started.site_file('site-1')}"
+    training = started.runs / run / "progress.jsonl"
+    wait_until(lambda: training.exists() and '"phase"' in training.read_text(), 90, "the first phase")
+    [victim] = wait_until(lambda: workers(started, "site-1"), 60, worker)
+    os.kill(victim, signal.SIGKILL)
+
+    started.wait_for_round(run, 2)
+    started.daemons["site-2"].kill()
+    wait_until(lambda: not pids(str(started.kits / "site-2")), 20, "the end of all of site 2's processes")
+    started.start_site("site-2")
+
+    started.wait_for_round(run, 4)
+    for supernode in pids(f"flower-supernode.*{started.kits / 'site-3'}"):
+        os.kill(supernode, signal.SIGKILL)
+
+    assert running.wait(400) == 0, running.text
+    started.check_result(run, rounds=7)
+    assert Path(once).exists()
+    taken = {row["global_round"]: set(row["sites"]) for row in started.counted(run)}
+    assert all(len(sites) >= 2 for sites in taken.values())
+    assert {"site-1", "site-2", "site-3"} <= set().union(*taken.values())
+    named = {site for failed in failures(started, run).values() for site in failed}
+    assert {"site-1", "site-2"} <= named
+
+
+def workers(consortium: Consortium, name: str) -> list[int]:
+    """Processes in which a site trains: told by their working data, not by what they call themselves."""
+    folder = str(consortium.work(name))
+    return [pid for pid in pids("client.worker") if folder in Path(f"/proc/{pid}/environ").read_text()]
+
+
+def test_rubbish_is_left_out_and_named(started: Consortium, experiment_factory: Callable[..., Path]) -> None:
+    """Site 3 sends NaN, another schema, a hundredfold update, and one past the deadline; then behaves."""
+    run = "rubbish"
+    ways = {"enhance-2": "nan", "enhance-3": "schema", "enhance-4": "hundredfold", "enhance-5": "slow"}
+    for name in ("site-1", "site-2", "site-3"):
+        if name in started.daemons:
+            started.daemons[name].terminate()
+    started.start_site("site-1")
+    started.start_site("site-2")
+    started.start_site("site-3", **faults({"fault": "send-rubbish", "rounds": ways, "seconds": 45}))
+    running = started.run(experiment_factory(run, {"round_deadline_s": 30}, enhance=7))
+    assert running.wait(400) == 0, running.text
+    started.check_result(run, rounds=7)
+    assert failures(started, run) == {
+        1: {},
+        2: {"site-3": "not-finite"},
+        3: {"site-3": "other-shape"},
+        4: {"site-3": "norm-outlier"},
+        5: {"site-3": "no-reply"},
+        6: failures(started, run)[6],
+        7: {},
+    }
+    last = started.rounds(run)[-1]
+    assert set(last["sites"]) == {"site-1", "site-2", "site-3"}
+
+
+def test_a_full_disk_at_a_site(started: Consortium, experiment_factory: Callable[..., Path]) -> None:
+    """Site 2 may write no file above 200 kB: its private state does not fit. The others go on."""
+    run = "full"
+    started.daemons["site-2"].terminate()
+    started.start_site("site-2", prefix=("bash", "-c", 'ulimit -f 200; exec "$@"', "bash"))
+    for name in ("site-1", "site-3"):
+        if started.daemons[name].process.poll() is not None:
+            started.start_site(name)
+    running = started.run(experiment_factory(run, enhance=2))
+    assert running.wait(300) == 0, running.text
+    started.check_result(run, rounds=2)
+    assert failures(started, run) == {1: {"site-2": "site-disk"}, 2: {"site-2": "site-disk"}}

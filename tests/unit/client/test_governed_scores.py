@@ -1,0 +1,98 @@
+"""Which scores, and whether the mean cue, leave a site."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.governor import Governor
+from client.message import Asked
+from hqgnet.exchange.update import (
+    EvaluateRequest,
+    SiteError,
+    read_message,
+)
+from hqgnet.metrics.segmentation import SegmentationSums
+from hqgnet.metrics.sums import MeanSums
+from hqgnet.scores import SiteScores
+from tests.unit.client.recorded_site import Recorded, SiteWith, scores_of
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_only_allowed_metrics_leave(requests: dict[str, Asked], site: Recorded, site_with: SiteWith) -> None:
+    full, _ = scores_of(site.answers["evaluate"])
+    governor = Governor(site_with(policy={"metrics": ["psnr", "average_gradient"]}), "simulation")
+    some, _ = scores_of(governor.answer(requests["evaluate"], site))
+    wanted = {name for name in full.means if name.startswith(("psnr", "average_gradient"))}
+    assert len(wanted) == 4 and set(full.segmentation) == {"original", "enhanced"}
+    assert some == SiteScores(full.images, {name: full.means[name] for name in wanted})
+    governor = Governor(site_with(policy={"metrics": ["segmentation"]}), "simulation")
+    pixels, _ = scores_of(governor.answer(requests["evaluate"], site))
+    assert pixels == SiteScores(full.images, {}, full.segmentation)
+
+
+def test_scores_have_no_part_without_a_rule() -> None:
+    # A new part of the scores stays at home until client.policy names it.
+    assert {field.name for field in fields(SiteScores)} == {"images", "means", "segmentation"}
+
+
+def test_sums_over_few_images_stay(requests: dict[str, Asked], site: Recorded, site_with: SiteWith) -> None:
+    histogram = np.zeros(4096, np.int64)
+    histogram[5] = 100
+    enough, few, none = MeanSums.of([1.0] * 5), MeanSums.of([1.0] * 4), MeanSums.of([math.nan] * 5)
+    figures = dict.fromkeys(("auc", "acc", "sen", "spe", "dice", "g_mean"), enough)
+    scores = SiteScores(
+        5,
+        {"psnr_original": few, "psnr_enhanced": enough, "ssim_enhanced": none},
+        {
+            "original": SegmentationSums(histogram, histogram, figures | {"sen": none}),
+            # One image alone has something on its mask: the histogram of positives would be its own.
+            "enhanced": SegmentationSums(histogram, histogram, figures | {"sen": MeanSums.of([0.5])}),
+        },
+    )
+    site.change("evaluate", scores=scores.to_json())
+    answered = Governor(site_with(policy={"minimum_images_for_metrics": 5}), "simulation").answer(
+        requests["evaluate"], site
+    )
+    kept, _ = scores_of(answered)
+    assert kept == SiteScores(5, {"psnr_enhanced": enough}, {"original": scores.segmentation["original"]})
+    # A hidden number of images is not told by the sums either.
+    hiding = Governor(site_with(policy={"smallest_count": 6, "minimum_images": 6}), "simulation")
+    kept, header = scores_of(hiding.answer(requests["evaluate"], site))
+    assert (kept, header.guidance_images) == (SiteScores(), 8)
+    plain = Governor(site_with(), "simulation").answer(requests["evaluate"], site)
+    assert plain.header == site.answers["evaluate"].header
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted", "leaves"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"share_guidance": False}, True, False),
+        ({"minimum_images_for_guidance": 9}, True, False),
+        ({"policy": {"smallest_count": 9, "minimum_images": 9}}, True, False),
+    ],
+)
+def test_the_mean_cue_leaves_only_if_it_may(
+    keys: dict[str, Any],
+    wanted: bool,
+    leaves: bool,
+    requests: dict[str, Asked],
+    site: Recorded,
+    site_with: SiteWith,
+) -> None:
+    request = read_message(requests["evaluate"].text, EvaluateRequest)
+    asked = replace(requests["evaluate"], text=request.model_copy(update={"want_guidance": wanted}).to_json())
+    answered = Governor(site_with(**keys), "simulation").answer(asked, site)
+    assert answered.code is None and (answered.guidance is not None) is leaves
+    assert scores_of(answered)[1].guidance_images == (8 if leaves else 0)
+    site.answers["evaluate"] = replace(site.answers["evaluate"], guidance=np.zeros(65, np.float32))
+    answered = Governor(site_with(**keys), "simulation").answer(asked, site)
+    assert (answered.code is SiteError.INTERNAL) is leaves and answered.guidance is None

@@ -1,0 +1,201 @@
+"""What the hospital's policy says of requests, and what stands in the audit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.actions import act
+from client.governor import Governor
+from client.message import Answered, Asked
+from client.site import forget_sites
+from hqgnet.config import Experiment
+from hqgnet.exchange.arrays import digest_arrays, distance
+from hqgnet.exchange.update import (
+    QueryReply,
+    QueryRequest,
+    SiteError,
+    TrainRequest,
+    read_message,
+)
+from tests.unit.client.recorded_site import Recorded, SiteWith, events, refusal
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_governor_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, client.governor, client.approvals; "
+        "sys.exit(bool({'torch', 'monai', 'scipy', 'PIL', 'flwr'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_default_policy_changes_nothing(
+    requests: dict[str, Asked], answers: dict[str, Answered], site_with: SiteWith
+) -> None:
+    file = site_with()
+    forget_sites()
+    for kind in ("query", "train", "evaluate"):
+        governed = Governor(file, "simulation").answer(requests[kind], lambda asked: act(asked, file))
+        plain = answers[kind]
+        assert governed.code is None and governed.header and plain.header
+        assert json.loads(governed.header) | {"seconds": 0} == json.loads(plain.header) | {"seconds": 0}
+        for ours, theirs in ((governed.arrays, plain.arrays), (governed.guidance, plain.guidance)):
+            assert (ours is None) == (theirs is None)
+        if plain.arrays is not None and governed.arrays is not None:
+            assert len(plain.arrays) > 10 and list(governed.arrays) == list(plain.arrays)
+            assert digest_arrays(governed.arrays) == digest_arrays(plain.arrays)
+        if plain.guidance is not None and governed.guidance is not None:
+            assert np.array_equal(governed.guidance, plain.guidance)
+        assert governed.audit_head == events(file)[-1]["hash"]
+    assert answers["evaluate"].guidance is not None
+
+
+def test_recorded_answers_pass_to_the_byte(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    for kind in ("query", "train", "evaluate"):
+        governed = Governor(site_with(), "simulation").answer(requests[kind], site)
+        assert governed.header == site.answers[kind].header
+    assert [(asked.kind, asked.text) for asked in site.asked] == [
+        (kind, requests[kind].text) for kind in ("query", "train", "evaluate")
+    ]
+
+
+def test_the_audit_tells_what_was_asked_and_what_left(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith, tiny_experiment: Experiment
+) -> None:
+    file = site_with()
+    answered = Governor(file, "ab" * 32).answer(requests["train"], site)
+    asked, left = events(file)
+    assert (asked["event"], left["event"]) == ("asked", "left")
+    assert asked["facts"] | {"policy": ""} == {
+        "kind": "train",
+        "run": "run-1",
+        "phase": "cooperate",
+        "round": 1,
+        "attempt": 0,
+        "steps": 2,
+        "experiment": tiny_experiment.digest(),
+        "code": "ab" * 32,
+        "policy": "",
+    }
+    assert answered.arrays is not None
+    facts = left["facts"]
+    assert facts["digest"] == digest_arrays(answered.arrays)
+    assert facts["norm"] == pytest.approx(distance(answered.arrays, requests["train"].arrays))
+    assert facts["norm"] > 0
+    assert facts["bytes"] == sum(array.nbytes for array in answered.arrays.values())
+    assert (facts["groups"], facts["arrays"]) == (
+        ["cue_extractor", "generator", "task"],
+        len(answered.arrays),
+    )
+    other = site_with(share_guidance=False)
+    Governor(other, "ab" * 32).answer(requests["query"], site)
+    assert events(other)[2]["facts"]["policy"] != asked["facts"]["policy"]
+    assert not any(word in str(events(file)) for word in (".png", ".yaml", "images/", str(file.parent)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        ({"phases": ["pretrain", "enhance"]}, SiteError.POLICY_PHASE),
+        ({"strategies": []}, SiteError.POLICY_STRATEGY),
+        ({"groups": ["cue_extractor", "generator"]}, SiteError.POLICY_GROUPS),
+        ({"steps_per_round": 1}, SiteError.POLICY_STEPS),
+        ({"megabytes_per_round": 0.01}, SiteError.POLICY_BYTES),
+        ({"clip_norm": 1.0, "noise": {"multiplier": 1.0, "epsilon": 1.0}}, SiteError.POLICY_BUDGET),
+    ],
+)
+def test_what_the_policy_forbids_is_refused_before_any_work(
+    policy: dict[str, Any], code: SiteError, requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    file = site_with(policy=policy)
+    answered = Governor(file, "simulation").answer(requests["train"], site)
+    assert answered == Answered(code=code)
+    assert site.asked == []
+    facts = refusal(file)
+    assert (facts["code"], facts["phase"], facts["round"]) == (code, "cooperate", 1)
+    assert facts["reason"]
+    # The end of a run is never refused; and the hospital's change holds at once.
+    site.answers["query"] = Answered(QueryReply(run="run-1", card=None).to_json())
+    assert Governor(file, "simulation").answer(requests["finish"], site).code is None
+    governor = Governor(site_with(policy={}), "simulation")
+    assert governor.answer(requests["train"], site).code is None
+
+
+def test_nothing_but_a_word_leaves_at_the_end(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    answered = Governor(site_with(), "simulation").answer(requests["finish"], site)  # answers with its card
+    assert answered.header is not None
+    assert read_message(answered.header, QueryReply).card is None
+
+
+def test_the_hospitals_own_deadline_holds_where_it_is_sooner(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    Governor(site_with(policy={"minutes_per_round": 0.5}), "simulation").answer(requests["train"], site)
+    assert read_message(site.asked[0].text, TrainRequest).deadline_s == 30.0
+
+
+def test_what_cannot_be_audited_or_charged_does_not_leave(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    file = site_with(policy={"clip_norm": 1.0, "noise": {"multiplier": 2.0, "epsilon": 9.0}})
+    work = file.parent / "work"
+    (work / "audit.jsonl").mkdir(parents=True)
+    governor = Governor(file, "simulation")
+    assert governor.answer(requests["train"], site) == Answered(code=SiteError.DISK)
+    (work / "audit.jsonl").rmdir()
+    (work / "audit.jsonl").write_text("altered\n")
+    assert governor.answer(requests["train"], site) == Answered(code=SiteError.INTERNAL)
+    assert site.asked == []
+    (work / "audit.jsonl").unlink()
+    (work / "privacy.lock").mkdir()
+    assert governor.answer(requests["train"], site) == Answered(code=SiteError.DISK)
+    (work / "privacy.lock").rmdir()
+    (work / "privacy.json").write_text("{")
+    assert governor.answer(requests["train"], site) == Answered(code=SiteError.INTERNAL)
+    (work / "privacy.json").unlink()
+
+    # The disk fills up while the site trains: the update is charged for, and stays.
+    def fill(asked: Asked) -> Answered:
+        (work / "audit.jsonl").unlink()
+        (work / "audit.jsonl").mkdir()
+        return site(asked)
+
+    assert governor.answer(requests["train"], fill) == Answered(code=SiteError.DISK)
+    assert '"2.0":1' in (work / "privacy.json").read_text().replace(" ", "")
+
+
+def test_a_sites_own_refusal_is_passed_on(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    file = site_with()
+    site.answers["train"] = Answered(code=SiteError.DIVERGED)
+    assert Governor(file, "simulation").answer(requests["train"], site) == Answered(code=SiteError.DIVERGED)
+    assert refusal(file)["code"] == SiteError.DIVERGED
+
+    def fail(asked: Asked) -> Answered:
+        raise RuntimeError("/images/patient-7.png")
+
+    assert Governor(file, "simulation").answer(requests["train"], fail) == Answered(code=SiteError.INTERNAL)
+    assert "patient-7" not in (file.parent / "work/audit.jsonl").read_text()
+    assert "patient-7" in (file.parent / "work/run-1/site.log").read_text()
+
+
+@pytest.mark.parametrize("run", ["code", "bundles", "flower"])
+def test_a_run_cannot_take_the_place_of_the_sites_own_folders(
+    run: str, requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    request = read_message(requests["finish"].text, QueryRequest).model_copy(update={"run": run})
+    answered = Governor(site_with(), "simulation").answer(Asked("query", request.to_json()), site)
+    assert answered == Answered(code=SiteError.REQUEST) and site.asked == []

@@ -1,0 +1,84 @@
+"""The model x site matrix: means, worst site, intervals, and what it says of federating."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hqgnet.errors import DataError
+from server.comparison.judging import Value, read_values, write_values
+from server.comparison.matrix import build_matrix, verdict
+
+
+def values(model: str, site: str, figures: list[float | None], seed: int = 1) -> list[Value]:
+    return [Value(seed, model, site, number, "psnr", figure) for number, figure in enumerate(figures)]
+
+
+ALL = [
+    *values("original", "a", [10, 12, 14]),
+    *values("original", "b", [20, 20]),
+    *values("alone a", "a", [13, 15, 17]),
+    *values("alone a", "b", [18, 18]),
+    *values("alone b", "b", [24, 26]),
+    *values("pooled", "a", [16, 18, 20]),
+    *values("pooled", "b", [26, 26]),
+    *values("federated", "a", [15, 17, 19]),
+    *values("federated", "b", [26, 23]),
+]
+
+
+def test_means_and_worst_site() -> None:
+    matrix = build_matrix(ALL, "psnr")
+    assert matrix.cells[("federated", "a")].mean == pytest.approx(17)
+    assert matrix.cells[("federated", "a")].images == 3
+    assert matrix.mean["federated"].mean == pytest.approx((17 + 24.5) / 2)
+    assert matrix.worst["alone a"] == ("a", pytest.approx(15))
+    assert ("alone b", "a") not in matrix.cells
+
+
+def test_seeds_are_averaged_image_by_image_and_told_apart() -> None:
+    twice = [*values("pooled", "a", [10, 20], seed=1), *values("pooled", "a", [20, 40], seed=2)]
+    matrix = build_matrix(twice, "psnr")
+    assert matrix.cells[("pooled", "a")].mean == pytest.approx(22.5)
+    assert matrix.cells[("pooled", "a")].images == 2
+    assert matrix.seeds["pooled"] == (pytest.approx(15), pytest.approx(30))
+
+
+def test_the_interval_is_that_of_the_mean() -> None:
+    figures = list(np.random.default_rng(0).normal(30, 4, 200))
+    estimate = build_matrix(values("pooled", "a", figures), "psnr").cells[("pooled", "a")]
+    # The bootstrap of a mean of many images is close to its normal interval.
+    half = 1.96 * np.std(figures) / np.sqrt(200)
+    assert estimate.low == pytest.approx(estimate.mean - half, abs=0.1)
+    assert estimate.high == pytest.approx(estimate.mean + half, abs=0.1)
+    assert build_matrix(values("pooled", "a", figures), "psnr").cells[("pooled", "a")] == estimate
+
+
+def test_an_image_without_the_figure_is_no_zero() -> None:
+    estimate = build_matrix(values("pooled", "a", [10, None, 14]), "psnr").cells[("pooled", "a")]
+    assert (estimate.mean, estimate.images) == (pytest.approx(12), 2)
+
+
+def test_the_verdict() -> None:
+    said = verdict(ALL, build_matrix(ALL, "psnr"))
+    assert said.sites == ("a", "b")
+    assert said.better == ("a",) and said.certainly == ("a",)
+    # Originals 16, federated 20.75, pooled 22, alone 20.
+    assert said.kept == pytest.approx((20.75 - 16) / (22 - 16))
+    assert said.kept_over_alone == pytest.approx((20.75 - 20) / (22 - 20))
+
+
+def test_no_share_where_pooling_gains_nothing() -> None:
+    worse = [*ALL, *values("pooled", "a", [1, 1, 1], seed=2), *values("pooled", "b", [1, 1], seed=2)]
+    assert verdict(worse, build_matrix(worse, "psnr")).kept is None
+
+
+def test_values_survive_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "values.csv"
+    write_values(file, [*ALL, *values("odd, name", "a", [None, 0.1 + 0.2])])
+    assert read_values(file) == [*ALL, *values("odd, name", "a", [None, 0.1 + 0.2])]
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"values\.csv"):
+        read_values(file)
