@@ -1,5 +1,9 @@
-# make demo: three synthetic hospitals train HQG-Net+ together; make test: all default tests.
-# Both make .venv and install on first use. PYTHON=python3.12 chooses another interpreter;
+# make demo         three synthetic hospitals train HQG-Net+ together
+# make test         all default tests
+# make test-deploy  what deploy/ holds (with Debian's nginx and systemd), and a federation of real processes
+# make test-faults  bad nights, with real processes and real signals
+#
+# All make .venv and install on first use. PYTHON=python3.12 chooses another interpreter;
 # PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" fetches the small CPU build of torch.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +12,10 @@ RUNS ?= runs
 DEMO := site_configs/demo
 DEMO_SITES := $(DEMO)/sites
 
-.PHONY: demo test lint docs install clean
+# Test processes at a time; whole files go to one of them.
+JOBS ?= 2
+
+.PHONY: demo test test-deploy test-faults lint docs install clean
 
 install: $(VENV)/installed
 
@@ -27,7 +34,13 @@ demo: install
 		--input $(DEMO_SITES)/site-1/images/lq --output $(RUNS)/demo/enhanced
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-deploy: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m deploy
+
+test-faults: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m faults
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""``hqgnet-server audit verify``: whether a run's record of what was sent and accepted is as it was written."""
+"""``hqgnet-server audit verify``: whether a run's record of what was accepted is as it was written."""
 
 from __future__ import annotations
 

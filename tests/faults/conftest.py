@@ -26,7 +26,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     counts = {"train_lq": 8, "train_hq": 8, "validation_lq": 2, "test_lq": 3, "test_hq": 2}
     files = make_sites("fundus", 3, 7, out, size=48, **counts)
     for file in files:
-        for image in [path for path in file.parent.rglob("*.png")]:
+        for image in list(file.parent.rglob("*.png")):
             image.rename(image.with_name(f"{PLANTED}{image.name}"))
         split = file.parent / "split.csv"
         header, *lines = split.read_text().splitlines()

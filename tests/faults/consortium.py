@@ -13,8 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from hqgnet.exchange.audit import verify
 
 ROOT = Path(__file__).parents[2]
 TAMPERING = Path(__file__).parent / "tampering"
+Fault = dict[str, Any]
 FAST = {"threads": 1, "device": "cpu"}
 
 
@@ -111,10 +113,17 @@ class Consortium:
         sites = {"sites": [{"name": name} for name in self.names]}
         self.file.write_text(yaml.safe_dump(before | sites | settings))
 
-    def environment(self, **more: str) -> dict[str, str]:
-        paths = os.pathsep.join([*([str(TAMPERING)] if "HQGNET_TAMPER" in more else []), str(ROOT)])
+    def environment(self, faults: Sequence[Fault] = ()) -> dict[str, str]:
+        """A clean environment; with ``faults``, one in which they happen (``tampering/sitecustomize.py``)."""
+        paths = [str(ROOT)]
+        if faults:
+            folder = Path(tempfile.mkdtemp(prefix="faults-", dir=self.root))
+            shutil.copy(TAMPERING / "sitecustomize.py", folder)
+            (folder / "faults.json").write_text(json.dumps(list(faults)))
+            paths.insert(0, str(folder))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FLWR")}
-        return kept | {"PYTHONPATH": paths, "TMPDIR": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"} | more
+        own = {"TMPDIR": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
+        return kept | own | {"PYTHONPATH": os.pathsep.join(paths)}
 
     def command(self, *arguments: str, seconds: float = 120, code: int | None = 0) -> str:
         """Run one of our commands to its end; return its output."""
@@ -141,17 +150,17 @@ class Consortium:
             "server.cli", "provision", str(self.file), "--out", str(self.kits), "--bundle", str(bundle)
         )
 
-    def start_server(self, **environment: str) -> None:
+    def start_server(self, faults: Sequence[Fault] = ()) -> None:
         self.server = Program(
-            ["server.cli", "up", str(self.file)], self.root / "server.log", self.environment(**environment)
+            ["server.cli", "up", str(self.file)], self.root / "server.log", self.environment(faults)
         )
         seen = self.server.text.count("ready:") if self.server.log.exists() else 0
         wait_until(lambda: self.server and self.server.text.count("ready:") > seen, 60, "the server's start")
 
-    def run(self, experiment: Path | None, *options: str, **environment: str) -> Program:
+    def run(self, experiment: Path | None, *options: str) -> Program:
         files = [] if experiment is None else [str(experiment)]
         arguments = ["server.cli", "run", *files, "--federation", str(self.file), *options]
-        return Program(arguments, self.root / "run.log", self.environment(**environment))
+        return Program(arguments, self.root / "run.log", self.environment())
 
     # A hospital's engineer
 
@@ -174,11 +183,11 @@ class Consortium:
     def approve(self, name: str) -> str:
         return self.command("client.cli", "approve", str(self.site_file(name)), "--yes")
 
-    def start_site(self, name: str, prefix: tuple[str, ...] = (), **environment: str) -> Program:
+    def start_site(self, name: str, faults: Sequence[Fault] = (), prefix: tuple[str, ...] = ()) -> Program:
         self.daemons[name] = Program(
             ["client.cli", "up", str(self.site_file(name))],
             self.root / f"{name}.log",
-            self.environment(**environment),
+            self.environment(faults),
             prefix,
         )
         return self.daemons[name]
@@ -234,12 +243,13 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
 
 
-def pids(marker: str) -> list[int]:
-    """Processes whose command line holds a text."""
+def pids(*marks: str) -> list[int]:
+    """Processes whose command line holds all these texts."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if marker in (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if line and all(mark in line for mark in marks):
                 found.append(int(entry.name))
     return found
 

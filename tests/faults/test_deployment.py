@@ -1,4 +1,4 @@
-"""The real thing on loopback: TLS, authenticated sites, three daemons, three phases; equal to the simulation."""
+"""The real thing on loopback: TLS, authenticated sites, three daemons; equal to the simulation."""
 
 from __future__ import annotations
 

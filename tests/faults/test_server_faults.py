@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -97,11 +96,11 @@ def test_a_killed_server_app_and_superlink(
         {"fault": "kill-in-aggregation", "nth": 2, "once": str(tmp_path / "aggregation")},
         {"fault": "kill-in-write", "name": "state/latest", "nth": 2, "once": str(tmp_path / "checkpoint")},
     ]
-    consortium.start_server(HQGNET_TAMPER=json.dumps(tampered))
+    consortium.start_server(tampered)
     experiment = experiment_factory(run, {"minimum_sites": 3}, pretrain=1, enhance=3, cooperate=1)
     running = consortium.run(experiment)
     consortium.wait_for_round(run, 3, 300)
-    superlinks = [pid for pid in pids("flower-superlink") if pid in pids(str(consortium.root))]
+    superlinks = pids("flower-superlink", str(consortium.root))
     assert superlinks
     for pid in superlinks:
         os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Faults at exact instants, for tests: Python imports this module at the start of every process.
 
-``HQGNET_TAMPER`` holds JSON: a list of faults, each ``{"fault": NAME, ...}``. A fault that happens once leaves
-a file named by ``once``, so that the process started in place of the killed one lives.
+``faults.json`` beside it holds a list of faults, each ``{"fault": NAME, ...}``. A fault that happens once
+leaves a file named by ``once``, so that the process started in place of the killed one lives.
 """
 
 from __future__ import annotations
@@ -85,10 +85,26 @@ def _kill_in_aggregation(fault: dict[str, Any]) -> None:
     _after_import("server.aggregation", patch)
 
 
+def _kill_in_training(fault: dict[str, Any]) -> None:
+    """SIGKILL of the process that trains, after its first step."""
+
+    def patch(module: Any) -> None:
+        train = module.LocalTrainer.train
+
+        def killing(*arguments: Any, **options: Any) -> Any:
+            result = train(*arguments, **options)
+            _die(fault)
+            return result
+
+        module.LocalTrainer.train = killing
+
+    _after_import("hqgnet.training.local", patch)
+
+
 def _send_rubbish(fault: dict[str, Any]) -> None:
     """A hospital whose machine is in other hands: updates altered after the governor, a way a round.
 
-    ``rounds`` names for each round (of all phases): nan, schema, hundredfold, or slow.
+    ``rounds`` names for each round (``phase-number``): nan, schema, hundredfold, or slow.
     """
 
     def patch(module: Any) -> None:
@@ -97,16 +113,17 @@ def _send_rubbish(fault: dict[str, Any]) -> None:
 
         import numpy as np
 
-        write = module.write_answered
+        answer = module.Governor.answer
 
-        def altered(message: Any, answered: Any) -> Any:
+        def altered(self: Any, asked: Any, act: Any) -> Any:
+            answered = answer(self, asked, act)
             header = json.loads(answered.header or "{}")
             way = fault["rounds"].get(f"{header.get('phase')}-{header.get('round')}")
             if answered.arrays is None or way is None:
-                return write(message, answered)
+                return answered
             if way == "slow":
                 time.sleep(fault["seconds"])
-                return write(message, answered)
+                return answered
             arrays = {name: np.array(array) for name, array in answered.arrays.items()}
             first = next(name for name, array in arrays.items() if array.dtype == np.float32 and array.ndim)
             if way == "nan":
@@ -115,18 +132,19 @@ def _send_rubbish(fault: dict[str, Any]) -> None:
                 arrays[first] = arrays[first][:1]
             elif way == "hundredfold":
                 arrays = {n: a * 100 if a.dtype == np.float32 else a for n, a in arrays.items()}
-            return write(message, replace(answered, arrays=arrays))
+            return replace(answered, arrays=arrays)
 
-        module.write_answered = altered
+        module.Governor.answer = altered
 
-    _after_import("client.wire", patch)
+    _after_import("client.governor", patch)
 
 
 _FAULTS = {
     "kill-in-write": _kill_in_write,
     "kill-in-aggregation": _kill_in_aggregation,
+    "kill-in-training": _kill_in_training,
     "send-rubbish": _send_rubbish,
 }
 
-for _fault in json.loads(os.environ.get("HQGNET_TAMPER", "[]")):
+for _fault in json.loads(Path(__file__).with_name("faults.json").read_text()):
     _FAULTS[_fault["fault"]](_fault)

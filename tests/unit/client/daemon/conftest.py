@@ -24,7 +24,7 @@ WaitFor = Callable[[Callable[[], bool], float], None]
 def own_site(tiny_site_files: list[Path], tmp_path: Path) -> Path:
     """The YAML of a site that the test may write to."""
     folder = tmp_path / "site"
-    shutil.copytree(tiny_site_files[0].parent, folder)
+    shutil.copytree(tiny_site_files[0].parent, folder, ignore=shutil.ignore_patterns("work"))
     return folder / "site.yaml"
 
 
