@@ -105,7 +105,7 @@ def test_what_reads_as_a_fleet_call_is_sent_on_in_its_plain_form(
     assert (seen.path, seen.host) == ("/v1/fleet/pull-messages", "localhost")
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_other_methods_do_not_pass(door: Door, superlink: StubSuperLink, method: str) -> None:
     answer = door.call("/v1/fleet/pull-messages", method=method)
     assert (answer.status, answer.body) == (405, b"")

@@ -112,9 +112,9 @@ def test_a_node_joins_through_the_door_and_control_stays_shut(
         assert behind_it.get("/health").status_code == 200
         assert through_the_door.get("/health").status_code == 404
         assert through_the_door.post("/v1/fleet/pull-messages", headers=headers).status_code == 401
-        looked_at = through_the_door.get("/v1/fleet/pull-messages")
-        told = (looked_at.status_code, looked_at.headers["content-type"])
-        assert told == (405, "application/json"), "by this hqgnet-client check knows Flower"
+        plain = through_the_door.post("/v1/fleet/pull-messages", headers={"content-type": "text/plain"})
+        told = (plain.status_code, plain.headers["content-type"])
+        assert told == (415, "application/json"), "by this hqgnet-client check knows Flower"
         node = [
             str(COMMANDS / "flower-supernode"),
             *("--superlink", f"127.0.0.1:{door.port}", "--root-certificates", str(tmp_path / "ca.pem")),
