@@ -80,8 +80,8 @@ def test_rubbish_is_left_out_and_named(started: Consortium, experiment_factory: 
             started.daemons[name].terminate()
     started.start_site("site-1")
     started.start_site("site-2")
-    started.start_site("site-3", [{"fault": "send-rubbish", "rounds": ways, "seconds": 45}])
-    running = started.run(experiment_factory(run, {"round_deadline_s": 30}, enhance=7))
+    started.start_site("site-3", [{"fault": "send-rubbish", "rounds": ways, "seconds": 35}])
+    running = started.run(experiment_factory(run, {"round_deadline_s": 25}, enhance=7))
     assert running.wait(400) == 0, running.text
     started.check_result(run, rounds=7)
     assert failures(started, run) == {
@@ -100,11 +100,11 @@ def test_rubbish_is_left_out_and_named(started: Consortium, experiment_factory: 
 def test_a_full_disk_at_a_site(started: Consortium, experiment_factory: Callable[..., Path]) -> None:
     """Site 2 may write no file above 200 kB: its private state does not fit. The others go on."""
     run = "full"
-    started.daemons["site-2"].terminate()
+    for daemon in started.daemons.values():
+        daemon.terminate()
+    started.start_site("site-1")
     started.start_site("site-2", prefix=("bash", "-c", 'ulimit -f 200; exec "$@"', "bash"))
-    for name in ("site-1", "site-3"):
-        if started.daemons[name].process.poll() is not None:
-            started.start_site(name)
+    started.start_site("site-3")
     running = started.run(experiment_factory(run, enhance=2))
     assert running.wait(300) == 0, running.text
     started.check_result(run, rounds=2)
