@@ -207,7 +207,7 @@ class Consortium:
     def events(self, run: str, kind: str) -> list[dict[str, Any]]:
         return [row for row in rows(self.runs / run / "progress.jsonl") if row["event"] == kind]
 
-    def wait_for_round(self, run: str, number: int, seconds: float = 120) -> None:
+    def wait_for_round(self, run: str, number: int, seconds: float = 240) -> None:
         """Wait until so many rounds of all phases are over."""
         done = f"round {number} of {run}"
         wait_until(lambda: len(rows(self.runs / run / "rounds.jsonl")) >= number, seconds, done)
