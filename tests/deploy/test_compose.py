@@ -35,7 +35,9 @@ def compose(deploy: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def kit() -> dict[str, Any]:
     template = string.Template((ROOT / "server/provision/templates/compose.yaml").read_text())
-    loaded = yaml.safe_load(with_defaults(template.substitute(site="site-1", federation="retina")))
+    loaded = yaml.safe_load(
+        with_defaults(template.substitute(site="site-1", federation="retina", version="0.1.0"))
+    )
     assert isinstance(loaded, dict)
     return loaded
 

@@ -75,7 +75,8 @@ def test_everything_killed_and_resumed_equals_never_stopped(
         assert program is not None
         program.kill()
     state = consortium.runs / run / "state" / "latest.safetensors"
-    state.write_bytes(state.read_bytes()[:-1000])
+    if state.exists():  # else the kill came in the very write, and the one before must do as well
+        state.write_bytes(state.read_bytes()[:-1000])
     consortium.start_server()
     for name in consortium.names:
         consortium.start_site(name)
