@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -98,14 +99,17 @@ def test_rubbish_is_left_out_and_named(started: Consortium, experiment_factory: 
 
 
 def test_a_full_disk_at_a_site(started: Consortium, experiment_factory: Callable[..., Path]) -> None:
-    """Site 2 may write no file above 200 kB: its private state does not fit. The others go on."""
+    """Once site 2 has joined it may write no file above 200 kB: its private state does not fit."""
     run = "full"
     for daemon in started.daemons.values():
         daemon.terminate()
-    started.start_site("site-1")
-    started.start_site("site-2", prefix=("bash", "-c", 'ulimit -f 200; exec "$@"', "bash"))
-    started.start_site("site-3")
-    running = started.run(experiment_factory(run, enhance=2))
+    for name in started.names:
+        started.start_site(name)
+    running = started.run(experiment_factory(run, enhance=4))
+    wait_until(lambda: len(started.events(run, "site")) == 3, 200, "all sites' joining")
+    for process in pids(str(started.kits / "site-2")):
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (200_000, 200_000))
     assert running.wait(300) == 0, running.text
-    started.check_result(run, rounds=2)
-    assert failures(started, run) == {1: {"site-2": "site-disk"}, 2: {"site-2": "site-disk"}}
+    started.check_result(run, rounds=4)
+    named = failures(started, run)
+    assert named[3] == named[4] == {"site-2": "site-disk"}
