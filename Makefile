@@ -24,7 +24,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_FLAGS) --editable '.[test,tracking,export]'
 	touch $@
 
 # One worker a site, even where there are fewer processors: three sites on two cores then end together.
@@ -52,6 +52,7 @@ lint: install
 
 docs: install
 	$(BIN)/python -m hqgnet.config_reference > docs/configuration.md
+	$(BIN)/python -m server.federation_reference > docs/federation-file.md
 
 clean:
 	rm -rf $(VENV) runs $(DEMO_SITES)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 
+from torch import Tensor
+
 from client.guards import check_received, outgoing_guidance
 from client.site import OpenSite
 from hqgnet.evaluation import evaluate_site, write_pictures
 from hqgnet.exchange.arrays import Array, Arrays, to_tensors
-from hqgnet.exchange.groups import evaluation_keys
+from hqgnet.exchange.groups import evaluation_keys, has_personal_model
 from hqgnet.exchange.update import EvaluateRequest, ScoresHeader
 from hqgnet.guidance import mean_guidance, site_guidance
 from hqgnet.model_file import save_model
@@ -20,8 +22,8 @@ _LATEST = 2**62
 def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[ScoresHeader, Array | None]:
     """Judge the global model on one split of the site's images.
 
-    With the final model the site also keeps before/after pictures, and, where normalisation is local
-    (FedBN), the model with its own normalisation, both in its own folder.
+    With the final model the site also keeps before/after pictures, and, where normalisation or parameter
+    groups are local, the model with its own, both in its own folder.
 
     Args:
         site: Opened for the request's run.
@@ -38,31 +40,44 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
     trainer, experiment = site.trainer, site.experiment
     networks = trainer.networks
     check_received(
-        arrays, trainer.state(), evaluation_keys(networks, experiment.federation, with_task=request.with_task)
+        arrays, trainer.state(), evaluation_keys(networks, experiment, with_task=request.with_task)
     )
-    if not experiment.federation.share_normalization:
+    if has_personal_model(experiment):
         stored = site.state.load(request.phase, _LATEST)
         own = site.initial_private() | (stored.tensors if stored else {})
         trainer.load(
             {name.removeprefix("networks."): v for name, v in own.items() if name.startswith("networks.")}
         )
     trainer.load(to_tensors(arrays))
-    guide = site_guidance(networks.cue_extractor, site.data, experiment.image_size, site.device)
+    guide = site_guidance(networks, site.data, experiment, site.device)
     size, with_task = experiment.image_size, request.with_task
-    scores = evaluate_site(networks, site.data, guide, size, request.split, with_task=with_task)
+    scores = evaluate_site(
+        networks,
+        site.data,
+        guide,
+        size,
+        request.split,
+        with_task=with_task,
+        metrics=experiment.metrics,
+    )
     vector, count = None, 0
-    if request.want_guidance:
-        mean, images = mean_guidance(networks.cue_extractor, [site.data], size, site.device)
+    # Feature maps tell more of an image than a vector does: they stay (Fig. 8).
+    if request.want_guidance and networks.guidance_size == experiment.numbers.guidance_dim:
+        mean, images = mean_guidance(networks, [site.data], size, site.device)
         config = site.config
         vector = outgoing_guidance(mean, images, config.share_guidance, config.minimum_images_for_guidance)
         count = 0 if vector is None else images
     if request.final:
         folder, number = site.folder / "pictures", experiment.evaluation.pictures
         write_pictures(networks, site.data, guide, size, folder, number, with_task=with_task)
-        if not experiment.federation.share_normalization:
+        if has_personal_model(experiment):
             details = {"phase": request.phase, "round": request.round, "task_trained": with_task}
             save_model(
-                site.folder / "model.safetensors", networks, experiment, guidance=guide, details=details
+                site.folder / "model.safetensors",
+                networks,
+                experiment,
+                guidance=_mean(guide),
+                details=details,
             )
     header = ScoresHeader(
         run=request.run,
@@ -75,6 +90,11 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
         seconds=time.monotonic() - begun,
     )
     return header, vector
+
+
+def _mean(guides: Tensor | None) -> Tensor | None:
+    """Return the mean of a site's guides, which is one guide unless the experiment wants a pool."""
+    return None if guides is None else guides.mean(dim=0)
 
 
 def finish(site: OpenSite) -> None:

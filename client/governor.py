@@ -201,6 +201,7 @@ def _evaluate(
     facts: Facts = {
         "metrics": sorted(leaving.means),
         "segmentation": sorted(leaving.segmentation),
+        "grading": sorted(leaving.grading),
         "guidance": vector is not None,
     }
     return Answered(text, guidance=vector), facts | _text_told(text)

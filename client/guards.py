@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from client.refusals import RefusalError
-from hqgnet.config import FederationConfig, PhaseName
+from hqgnet.config import Experiment, PhaseName
 from hqgnet.exchange.arrays import Array, ArrayError, ArrayFault, Arrays, check_arrays, specs, to_arrays
 from hqgnet.exchange.groups import shared_groups, shared_keys
 from hqgnet.exchange.update import SiteError
@@ -31,7 +31,7 @@ def outgoing_update(
     networks: Module,
     state: Mapping[str, Tensor],
     phase: PhaseName,
-    federation: FederationConfig,
+    experiment: Experiment,
     has_labels: bool,
 ) -> Arrays:
     """Return the arrays that a site sends after a round.
@@ -39,8 +39,8 @@ def outgoing_update(
     Raises:
         RefusalError: If one of them is not finite, or would belong to a group that stays at home.
     """
-    names = shared_keys(networks, phase, federation, has_labels)
-    allowed = set(shared_groups(phase, federation, has_labels))
+    names = shared_keys(networks, phase, experiment, has_labels)
+    allowed = set(shared_groups(phase, experiment, has_labels))
     strays = [name for name in names if name.split(".", 1)[0] not in allowed]
     if strays:
         raise RefusalError(SiteError.INTERNAL, f"{strays[0]} is not to leave the site in phase {phase}")
@@ -53,15 +53,15 @@ def outgoing_update(
     return arrays
 
 
-def outgoing_guidance(vector: Tensor, images: int, allowed: bool, minimum_images: int) -> Array | None:
+def outgoing_guidance(vector: Tensor | None, images: int, allowed: bool, minimum_images: int) -> Array | None:
     """Return the mean cue of a site's HQ images for the wire, or None where the site does not let it go.
 
     Args:
-        vector: Mean v_z, ``(64,)``.
+        vector: Mean v_z, ``(64,)``; None if the method takes no guide.
         images: HQ images behind it.
         allowed: The site's ``share_guidance``.
         minimum_images: The site's smallest number of images behind a mean that leaves it.
     """
-    if not allowed or images < minimum_images or not bool(vector.isfinite().all()):
+    if vector is None or not allowed or images < minimum_images or not bool(vector.isfinite().all()):
         return None
     return np.array(vector.detach().cpu().float().numpy())

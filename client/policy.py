@@ -11,7 +11,7 @@ import json
 from client.refusals import RefusalError
 from hqgnet.config import Experiment
 from hqgnet.data.site_config import SiteConfig
-from hqgnet.data.site_policy import SEGMENTATION, SitePolicy
+from hqgnet.data.site_policy import SitePolicy
 from hqgnet.errors import DataError
 from hqgnet.exchange.arrays import Array, ArrayError, ArrayFault, Arrays, ArraySpec, check_arrays
 from hqgnet.exchange.groups import shared_groups
@@ -23,6 +23,7 @@ from hqgnet.exchange.update import (
     UpdateHeader,
     digest,
 )
+from hqgnet.metrics.names import GRADING, SEGMENTATION, Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.scores import SiteScores
 
@@ -57,7 +58,7 @@ def check_training(
     policy = config.policy
     if request.phase not in policy.phases:
         raise RefusalError(SiteError.POLICY_PHASE, f"{request.phase} is not in policy.phases")
-    groups = shared_groups(request.phase, experiment.federation, config.images.masks is not None)
+    groups = shared_groups(request.phase, experiment, _has_labels(config, experiment))
     _check_groups(set(groups), set(policy.groups), "is not in policy.groups")
     if request.steps > policy.steps_per_round:
         reason = f"{request.steps} steps are asked, policy.steps_per_round is {policy.steps_per_round}"
@@ -87,7 +88,7 @@ def check_update(
         raise RefusalError(SiteError.POLICY_STEPS, f"{header.steps} steps were taken, {request.steps} asked")
     groups = {_group(name) for name in arrays}
     _check_groups(groups, set(policy.groups), "is not in policy.groups")
-    shared = set(shared_groups(request.phase, experiment.federation))
+    shared = set(shared_groups(request.phase, experiment))
     _check_groups(groups, shared, f"is not shared in phase {request.phase}")
     if set(header.groups) != groups or len(header.groups) != len(groups):
         raise RefusalError(SiteError.POLICY_GROUPS, "the update's header names other groups than its arrays")
@@ -142,7 +143,7 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
     """Return what may leave of a site's scores: allowed metrics over enough images.
 
     The parts are named one by one, so that a part which scores may gain later stays at home until it is
-    given its rule here.
+    given its rule here. What is kept back is named as such: a table then says why it has no figure.
     """
     minimum = max(policy.minimum_images_for_metrics, policy.smallest_count)
     means = {
@@ -155,8 +156,24 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
         for version, sums in scores.segmentation.items()
         if _is_allowed(SEGMENTATION, policy) and _is_over_enough_images(sums, minimum)
     }
+    grading = {
+        version: sums
+        for version, sums in scores.grading.items()
+        if _is_allowed(GRADING, policy)
+        # The sum of a row is the number of images of that level.
+        and all(_is_enough(int(images), minimum) for images in sums.confusion.sum(axis=1) if images)
+    }
+    kept_back = {name.rpartition("_")[0] for name in scores.means.keys() - means.keys()}
+    kept_back |= {SEGMENTATION} if scores.segmentation.keys() - segmentation.keys() else set()
+    kept_back |= {GRADING} if scores.grading.keys() - grading.keys() else set()
+    reasons = {
+        name: found
+        for name, found in scores.reasons.items()
+        if _is_allowed(name, policy) and name not in kept_back
+    }
+    reasons |= {name: frozenset({Reason.WITHHELD}) for name in kept_back}
     images = scores.images if _is_enough(scores.images, policy.smallest_count) else 0
-    return SiteScores(images, means, segmentation)
+    return SiteScores(images, means, segmentation, grading, reasons)
 
 
 def leaving_guidance(
@@ -176,6 +193,11 @@ def leaving_guidance(
     except ArrayError as error:
         raise RefusalError(SiteError.INTERNAL, f"no mean cue ({error})") from error
     return vector
+
+
+def _has_labels(config: SiteConfig, experiment: Experiment) -> bool:
+    images = config.images
+    return (images.masks if experiment.downstream.label == "masks" else images.grades) is not None
 
 
 def _check_groups(groups: set[str], allowed: set[str], reason: str) -> None:

@@ -15,6 +15,7 @@ from hqgnet.commands import run_guarded
 
 _MODALITIES = ("fundus", "ccm", "colonoscopy")
 _PRESETS = ("paper", "standard", "small", "tiny")
+_PRECISIONS = ("float32", "bfloat16")
 _METRICS = ("niqe", "brisque", "piqe", "ag", "en")
 
 
@@ -45,7 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=None, help="instead of the experiment's")
 
     enhance = commands.add_parser("enhance", help="enhance an image or a folder of images")
-    enhance.add_argument("--model", type=Path, required=True, metavar="FILE")
+    enhance.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE_OR_DIR",
+        help="a run's model file, or a folder that hqgnet export wrote",
+    )
     enhance.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR")
     enhance.add_argument("--output", type=Path, required=True, metavar="DIR")
     enhance.add_argument(
@@ -59,18 +66,74 @@ def build_parser() -> argparse.ArgumentParser:
         "(default), or on the full image itself",
     )
     enhance.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
+    enhance.add_argument(
+        "--precision",
+        choices=("auto", *_PRECISIONS),
+        default="auto",
+        help="auto (default): bfloat16 where the machine is fast in it and the first image hardly shows it",
+    )
+    enhance.add_argument(
+        "--tile", type=_positive, metavar="N", help="run images larger than NxN in tiles, in bounded memory"
+    )
+    enhance.add_argument(
+        "--overlap",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="pixels that tiles share at least (default 64)",
+    )
+
+    export = commands.add_parser("export", help="write a model for ONNX Runtime, OpenVINO or torch.export")
+    export.add_argument("--model", type=Path, required=True, metavar="FILE")
+    export.add_argument("--to", choices=("onnx", "openvino", "torch-export"), required=True)
+    export.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or an empty folder")
+    export.add_argument(
+        "--guidance",
+        choices=("baked", "input"),
+        default="baked",
+        help="part of the network (default), or an input of it",
+    )
+    export.add_argument(
+        "--guide", type=Path, metavar="IMAGE", help="HQ image that guides, instead of the stored cue"
+    )
+    export.add_argument("--precision", choices=_PRECISIONS, default="float32", help="(default float32)")
+    export.add_argument(
+        "--size",
+        type=_size,
+        default=None,
+        metavar="N|HxW|dynamic",
+        help="the only image size that it takes, in pixels; dynamic (default): any",
+    )
 
     evaluate = commands.add_parser("evaluate", help="judge a model on a site's test split")
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE")
     evaluate.add_argument("--site", type=Path, required=True, metavar="SITE.yaml")
     evaluate.add_argument("--split", choices=("test", "validation"), default="test")
-    evaluate.add_argument(
+    guide = evaluate.add_mutually_exclusive_group()
+    guide.add_argument(
         "--guidance",
         choices=("site", "stored"),
         default="site",
         help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue",
     )
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the row here too")
+    guide.add_argument(
+        "--guides",
+        nargs="+",
+        default=[],
+        metavar="SPEC",
+        help="judge it under many guides: all, ten, one, lq, stored, gaussian, poisson, salt-pepper, "
+        "other:SITE.yaml, other-lq:SITE.yaml, folder:DIR; paper: all that need no file",
+    )
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="write the figures here too")
+    many = evaluate.add_argument_group("with --guides")
+    many.add_argument(
+        "--strengths", type=_strengths, metavar="S,...", help="of noise, 0 to 1 (0.05,0.1,0.2,0.4)"
+    )
+    many.add_argument("--seed", type=int, default=0, metavar="S", help="of noise and draws of guides (0)")
+    many.add_argument("--most-guides", type=_positive, metavar="N", help="images used of each set (32)")
+    many.add_argument(
+        "--out", type=Path, metavar="DIR", help="write a CSV and a plot there; keep it at the site"
+    )
 
     score = commands.add_parser("score", help="figures of any images, without a model or clean twins")
     score.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="images, or folders of them")
@@ -113,6 +176,10 @@ def _dispatch(arguments: argparse.Namespace) -> None:
         from hqgnet.commands.enhance import enhance
 
         enhance(arguments)
+    elif arguments.command == "export":
+        from hqgnet.commands.export import export
+
+        export(arguments)
     elif arguments.command == "score":
         from hqgnet.commands.score import score_images
 
@@ -130,6 +197,20 @@ def _metrics(text: str) -> tuple[str, ...]:
         wrong = f"unknown: {', '.join(unknown)}" if unknown else "none given"
         raise argparse.ArgumentTypeError(f"{wrong} (choose of {', '.join(_METRICS)})")
     return names
+
+
+def _strengths(text: str) -> tuple[float, ...]:
+    strengths = tuple(sorted({float(part) for part in text.split(",")}))
+    if not all(0 < strength <= 1 for strength in strengths):
+        raise argparse.ArgumentTypeError("must be above 0 and at most 1")
+    return strengths
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if text == "dynamic":
+        return None
+    height, _, width = text.partition("x")
+    return _positive(height), _positive(width or height)
 
 
 def _positive(text: str) -> int:

@@ -10,11 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hqgnet.downstream_config import NETWORK_TASKS, DownstreamConfig
+from hqgnet.errors import ConfigurationError
+from hqgnet.experiment_checks import missing_files, refuse_mistakes
+from hqgnet.method_config import (
+    PUBLISHED_TRAINING,
+    AblationConfig,
+    EnlightenGanConfig,
+    Method,
+    StillGanConfig,
+)
+from hqgnet.metrics.names import IMAGE_METRICS, ImageMetric, metrics_of
 from hqgnet.presets import PRESETS, NetworkNumbers, PresetName
+from hqgnet.strategy_config import StrategyConfig
 from hqgnet.yaml_files import load_yaml_model, validate_mapping
 
 Modality = Literal["fundus", "ccm", "colonoscopy"]
@@ -60,7 +72,9 @@ class TrainingConfig(_Frozen):
     sub_bands: Annotated[tuple[SubBand, ...], Field(min_length=1)] = Field(
         ("horizontal", "vertical", "diagonal"), description="Haar sub-bands in L_Haar (Table V g)"
     )
-    segmentation_loss: Literal["mse_dice", "bce_dice"] = Field("mse_dice", description="the segmentor's loss")
+    segmentation_loss: Literal["mse_dice", "bce_dice", "bce"] = Field(
+        "mse_dice", description="the segmentor's loss; CS-Net was published with mse_dice, PNS-Net with bce"
+    )
     weights: LossWeights = Field(default_factory=LossWeights, description="lambda_1, lambda_2, lambda_3")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 runs the networks under autocast; losses and weights stay float32"
@@ -83,25 +97,15 @@ class PhasesConfig(_Frozen):
     cooperate: PhaseConfig = Field(description="HQG-Net+: jointly with the downstream network (Eq. 15)")
 
 
-class FederationConfig(_Frozen):
+class FederationConfig(StrategyConfig):
     """How the sites' updates become one model."""
 
-    strategy: Literal["fedavg"] = Field("fedavg", description="aggregation rule (arXiv 1602.05629)")
-    weighting: Literal["lq_images", "all_images", "equal"] = Field(
-        "lq_images", description="what a site's update weighs"
-    )
     share_discriminator: bool = Field(
         False, description="average the discriminator too; else it never leaves a site"
-    )
-    share_normalization: bool = Field(
-        True, description="average batch normalisation too; else it stays local (FedBN, arXiv 2102.07623)"
     )
     unlabelled_sites: Literal["enhancement", "skip"] = Field(
         "enhancement",
         description="sites without masks in phase cooperate: train with the enhancement loss, or sit out",
-    )
-    minimum_sites: int = Field(
-        2, ge=1, description="wait for so many sites, and so many valid replies a round"
     )
     expected_sites: int | None = Field(
         None,
@@ -144,7 +148,12 @@ class EvaluationConfig(_Frozen):
     every: int = Field(
         5, ge=1, description="rounds between evaluations on the validation split; a phase's end always"
     )
-    best_by: Literal["psnr", "ssim", "dice", "average_gradient", "entropy", "snr_3", "none"] = Field(
+    metrics: tuple[ImageMetric, ...] | None = Field(
+        None,
+        description="image metrics that sites measure; null: PSNR and SSIM where there are clean twins, AG, "
+        "EN and the modality's own (ccm: SNR_r; colonoscopy: NIQE, BRISQUE; fundus: S_HQ, PIQE)",
+    )
+    best_by: Literal[ImageMetric, "dice", "auc", "grade_acc", "grade_f1", "none"] = Field(
         "psnr",
         description="validation metric whose mean over sites chooses the best model; none: the last round",
     )
@@ -161,12 +170,35 @@ class Experiment(_Frozen):
     image_size: int = Field(
         384, ge=16, le=4096, description="pixels of the longer side in training and evaluation"
     )
+    method: Method = Field(
+        "hqgnet",
+        description="the enhancer. stillgan and enlightengan take no guidance; what their authors published "
+        "stands where training is silent: stillgan learning_rate 2e-4, betas [0.5, 0.999], batch_size 1, "
+        "lsgan; enlightengan betas [0.5, 0.999], lsgan",
+    )
     preset: PresetName = Field("standard", description="size of the networks")
     output: Literal["direct", "residual"] | None = Field(
         None, description="overrides the preset's; direct did not train at small budgets"
     )
+    start_from: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="model file of an earlier run, of this method and preset, whose enhancer this run starts "
+        "from; read where the run starts",
+    )
     training: TrainingConfig = Field(default_factory=TrainingConfig, description="what a step does")
     phases: PhasesConfig = Field(description="how long each phase is")
+    downstream: DownstreamConfig = Field(
+        default_factory=DownstreamConfig, description="the downstream network, and who trains when"
+    )
+    ablation: AblationConfig = Field(
+        default_factory=AblationConfig, description="switches of HQG-Net (Table V)"
+    )
+    stillgan: StillGanConfig = Field(default_factory=StillGanConfig, description="StillGAN's losses")
+    enlightengan: EnlightenGanConfig = Field(
+        default_factory=EnlightenGanConfig, description="EnlightenGAN's losses"
+    )
     federation: FederationConfig = Field(
         default_factory=FederationConfig, description="how updates are combined"
     )
@@ -174,10 +206,18 @@ class Experiment(_Frozen):
         default_factory=EvaluationConfig, description="how the model is judged"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _published_training(cls, given: Any) -> Any:
+        """Put in what a method's authors published, so that the experiment itself says it."""
+        if not isinstance(given, dict) or given.get("method") not in get_args(Method):
+            return given
+        published, training = PUBLISHED_TRAINING[given["method"]], given.get("training", {})
+        return {**given, "training": published | training} if isinstance(training, dict) else given
+
     @model_validator(mode="after")
-    def _something_to_do(self) -> Experiment:
-        if not any(self.phase(name).rounds for name in PHASES):
-            raise ValueError("all phases have 0 rounds: give at least one phase a round")
+    def _consistent(self) -> Experiment:
+        refuse_mistakes(self)
         return self
 
     @property
@@ -185,6 +225,14 @@ class Experiment(_Frozen):
         """Network numbers of the preset, with this experiment's output mode."""
         numbers = PRESETS[self.preset]
         return numbers if self.output is None else numbers.model_copy(update={"output": self.output})
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the image metrics that sites measure, the one that chooses the best model among them."""
+        asked = self.evaluation.metrics
+        best_by = {self.evaluation.best_by} & set(IMAGE_METRICS)
+        wanted = {*metrics_of(self.modality), *best_by} if asked is None else {*asked, *best_by}
+        return tuple(name for name in IMAGE_METRICS if name in wanted)
 
     def phase(self, name: PhaseName) -> PhaseConfig:
         """Return the length of phase ``name``."""
@@ -205,12 +253,25 @@ class Experiment(_Frozen):
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Read and check an experiment file.
+    """Read and check an experiment file, where a run starts.
+
+    Files of pretrained weights must be there. A downstream network of the user's own is imported, to see that
+    it can be: its code runs here.
 
     Raises:
         ConfigurationError: Naming every mistake with file, key, value and remedy.
     """
-    return load_yaml_model(path, Experiment)
+    experiment = load_yaml_model(path, Experiment)
+    problems = missing_files(experiment, str(path))
+    if experiment.downstream.network not in NETWORK_TASKS or experiment.downstream.arguments:
+        from hqgnet.networks.downstream import (
+            check_downstream,  # torch: most who read a file have no use for it
+        )
+
+        problems += check_downstream(experiment, str(path))
+    if problems:
+        raise ConfigurationError(problems)
+    return experiment
 
 
 def experiment_from_json(text: str, where: str) -> Experiment:

@@ -21,10 +21,10 @@ from hqgnet.data.site_config import SiteConfig
 
 _INTRODUCTION = """# Every configuration key
 
-Two files govern a federation. The consortium engineer writes the **experiment**, the same for all; each
+Two files govern a run. The consortium engineer writes the **experiment**, the same for all; each
 hospital's engineer writes a **site** file, which never leaves the hospital. Unknown keys are refused, and all
 mistakes are reported at once, with file, key, value and remedy. (This page is written by `make docs` from the
-code that checks the files.)
+code that checks the files. The server's own file has [a page of its own](federation-file.md).)
 """
 
 
@@ -34,7 +34,7 @@ def reference() -> str:
         ("The experiment (`experiment.yaml`)", Experiment),
         ("The site (`site.yaml`)", SiteConfig),
     )
-    return _INTRODUCTION + "".join(_section(title, model) for title, model in sections)
+    return _INTRODUCTION + "".join(section(title, model) for title, model in sections)
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -47,7 +47,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldI
             yield from keys(nested, f"{prefix}{name}.")
 
 
-def _section(title: str, model: type[BaseModel]) -> str:
+def section(title: str, model: type[BaseModel]) -> str:
+    """Return the keys of a model as a section of a Markdown page."""
     rows = [
         f"| `{path}` | {_type(field)} | {_default(field)} | {field.description} |"
         for path, field in keys(model)
@@ -82,6 +83,8 @@ def _type_name(annotation: Any) -> str:
         return " or ".join(_type_name(argument) for argument in arguments if argument is not NoneType)
     if origin is tuple:
         return "list of " + " ".join(dict.fromkeys(_type_name(a) for a in arguments if a is not Ellipsis))
+    if origin is dict:
+        return "mapping"
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Path": "path"}
     name = getattr(annotation, "__name__", str(annotation))
     return names.get(name, name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,15 +12,17 @@ from torch import Tensor
 from hqgnet.config import Modality
 from hqgnet.data.site_data import EvaluationItem, SiteData
 from hqgnet.data.writing import write_png
-from hqgnet.metrics.full_reference import psnr, ssim
-from hqgnet.metrics.no_reference import average_gradient, entropy, field_of_view
+from hqgnet.guidance import guidance_of
+from hqgnet.metrics.classification import ClassificationSums, classification_update
+from hqgnet.metrics.measuring import Companions, measure
+from hqgnet.metrics.names import GRADING, QUALITY_AUC, SEGMENTATION, Reason, metrics_of
+from hqgnet.metrics.no_reference import field_of_view
+from hqgnet.metrics.quality import QualityClassifier
 from hqgnet.metrics.segmentation import SegmentationSums, segmentation_update
-from hqgnet.metrics.snr import snr
 from hqgnet.metrics.sums import MeanSums
 from hqgnet.networks import Networks
 from hqgnet.scores import SiteScores
-
-SNR_RADII = (3, 5, 7, 9)
+from hqgnet.site_quality import site_quality
 
 
 @dataclass(frozen=True)
@@ -32,80 +34,132 @@ class Judged:
         enhanced: The model's output.
         probability: Downstream prediction ``(1, 1, H, W)`` on original and enhanced image, by version; may be
             empty.
+        grades: The same of a network that grades: probabilities of the levels ``(1, 4)``.
     """
 
     item: EvaluationItem
     enhanced: Tensor
     probability: dict[str, Tensor]
+    grades: dict[str, Tensor] = field(default_factory=dict)
 
 
 @torch.inference_mode()
 def judge(
-    networks: Networks, data: SiteData, guidance: Tensor, image_size: int, split: str, *, with_task: bool
+    networks: Networks,
+    data: SiteData,
+    guidance: Tensor | None,
+    image_size: int,
+    split: str,
+    *,
+    with_task: bool,
 ) -> Iterator[Judged]:
     """Enhance a split's LQ images, one by one.
 
     Args:
         networks: Put in evaluation mode.
         data: The site.
-        guidance: v_z, ``(1, 64)``.
+        guidance: v_z, ``(1, 64)``, or a pool of guides ``(P, 64)`` of which each image gets one; None for a
+            method that takes none.
         image_size: Longer side at which to run, in pixels.
         split: ``"validation"`` or ``"test"``.
         with_task: Whether to run the downstream network; it must have been trained.
     """
     networks.eval()
-    device = guidance.device
+    device = next(networks.generator.parameters()).device
     for item in data.evaluation_items(split, image_size):
         original = item.lq.unsqueeze(0).to(device)
-        enhanced = networks.generator(original, guidance).float().clamp(0, 1)
-        versions = {"original": original, "enhanced": enhanced} if with_task and item.mask is not None else {}
-        probability = {name: networks.task(image).float().sigmoid().cpu() for name, image in versions.items()}
-        yield Judged(item, enhanced.cpu(), probability)
+        enhanced = networks.enhance(original, guidance_of(guidance, item.index)).float().clamp(0, 1)
+        grades = networks.task_kind == "grading"
+        has_label = item.grade is not None if grades else item.mask is not None
+        versions = {"original": original, "enhanced": enhanced} if with_task and has_label else {}
+        said = {name: networks.predict(image).cpu() for name, image in versions.items()}
+        yield Judged(item, enhanced.cpu(), {} if grades else said, said if grades else {})
 
 
 def evaluate_site(
-    networks: Networks, data: SiteData, guidance: Tensor, image_size: int, split: str, *, with_task: bool
+    networks: Networks,
+    data: SiteData,
+    guidance: Tensor | None,
+    image_size: int,
+    split: str,
+    *,
+    with_task: bool,
+    metrics: Sequence[str] | None = None,
 ) -> SiteScores:
-    """Return a site's scores on one split; see :func:`judge` for the arguments."""
+    """Return a site's scores on one split; see :func:`judge` for the arguments.
+
+    Args:
+        metrics: Names of image metrics; those of the site's modality if not given. For S_HQ the site's own
+            quality classifier is trained, once.
+    """
+    metrics = metrics_of(data.config.modality) if metrics is None else metrics
+    quality = site_quality(data) if "s_hq" in metrics else None
     scores = SiteScores()
     for judged in judge(networks, data, guidance, image_size, split, with_task=with_task):
-        scores = scores + score(judged, data.config.modality)
+        scores = scores + score(judged, data.config.modality, metrics, quality)
+    if quality is not None and quality.held_out_auc is not None and scores.images:
+        held_out = MeanSums.of([quality.held_out_auc] * sum(quality.held_out))
+        scores = scores + SiteScores(means={QUALITY_AUC: held_out})
     return scores
 
 
-def score(judged: Judged, modality: Modality) -> SiteScores:
+def score(
+    judged: Judged,
+    modality: Modality,
+    metrics: Sequence[str] | None = None,
+    quality: QualityClassifier | None = None,
+) -> SiteScores:
     """Return the scores of one image.
 
-    Average gradient and entropy of fundus images are taken inside the original's field of view, so that the
-    black border does not count. Full-reference metrics need a clean twin, SNR_r (CCM) and segmentation need a
-    mask.
+    Metrics without reference are taken inside the original's field of view of a fundus photograph, so that
+    the black border does not count. What an image has no figure of is counted as undefined, with the reason.
+
+    Args:
+        judged: The image.
+        modality: Of the site.
+        metrics: Names of image metrics; those of the modality if not given.
+        quality: For S_HQ.
     """
     item = judged.item
-    images = {"original": item.lq.unsqueeze(0), "enhanced": judged.enhanced}
-    view = field_of_view(images["original"]) if modality == "fundus" else None
+    images = {"original": item.lq, "enhanced": judged.enhanced[0]}
+    view = field_of_view(item.lq.unsqueeze(0))[0] if modality == "fundus" else None
+    beside = Companions(item.twin, item.mask, view, quality)
     means: dict[str, MeanSums] = {}
+    reasons: dict[str, frozenset[Reason]] = {}
+    for metric in metrics_of(modality) if metrics is None else metrics:
+        for version, image in images.items():
+            found = measure(metric, image, beside)
+            if isinstance(found, Reason):
+                reasons[metric] = reasons.get(metric, frozenset()) | {found}
+                means[f"{metric}_{version}"] = MeanSums(undefined=1)
+            else:
+                means[f"{metric}_{version}"] = MeanSums.of([found])
     segmentation: dict[str, SegmentationSums] = {}
-    for version, image in images.items():
-        means[f"average_gradient_{version}"] = MeanSums.of(average_gradient(image, view))
-        means[f"entropy_{version}"] = MeanSums.of(entropy(image, view))
-        if item.twin is not None:
-            twin = item.twin.unsqueeze(0)
-            means[f"psnr_{version}"] = MeanSums.of(psnr(image, twin))
-            means[f"ssim_{version}"] = MeanSums.of(ssim(image, twin))
-        if item.mask is not None:
-            mask = item.mask.unsqueeze(0)
-            if modality == "ccm":
-                for radius in SNR_RADII:
-                    means[f"snr_{radius}_{version}"] = MeanSums.of(snr(image, mask, radius))
-            if version in judged.probability:
-                segmentation[version] = segmentation_update(judged.probability[version], mask)
-    return SiteScores(1, means, segmentation)
+    if item.mask is None:
+        reasons[SEGMENTATION] = frozenset({Reason.NO_MASK})
+    elif not judged.probability:
+        reasons[SEGMENTATION] = frozenset({Reason.NO_TASK})
+    else:
+        mask = item.mask.unsqueeze(0)
+        segmentation = {
+            version: segmentation_update(probability, mask)
+            for version, probability in judged.probability.items()
+        }
+    grading: dict[str, ClassificationSums] = {}
+    if item.grade is None:
+        reasons[GRADING] = frozenset({Reason.NO_GRADE})
+    elif not judged.grades:
+        reasons[GRADING] = frozenset({Reason.NO_TASK})
+    else:
+        truth = torch.tensor([item.grade])
+        grading = {version: classification_update(said, truth) for version, said in judged.grades.items()}
+    return SiteScores(1, means, segmentation, grading, reasons)
 
 
 def write_pictures(
     networks: Networks,
     data: SiteData,
-    guidance: Tensor,
+    guidance: Tensor | None,
     image_size: int,
     folder: Path,
     count: int,

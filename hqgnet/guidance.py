@@ -13,38 +13,75 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hqgnet.config import Experiment
 from hqgnet.data.reading import read_image
-from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_data import Sample, SiteData
 from hqgnet.data.transforms import resize_longer_side
-from hqgnet.networks import CueExtractor
+from hqgnet.method_config import GuidancePool
+from hqgnet.networks import Networks
+
+_POOL_SIZES: dict[GuidancePool, int | None] = {"one": 1, "ten": 10, "all": None}
 
 
 @torch.inference_mode()
-def image_guidance(
-    cue_extractor: CueExtractor, image: Tensor, image_size: int, device: torch.device
-) -> Tensor:
-    """Return v_z of one HQ image ``(C, H, W)`` in [0, 1], as ``(1, 64)``."""
-    cue_extractor.eval()
-    resized = resize_longer_side(image, image_size).unsqueeze(0).to(device)
-    vector: Tensor = cue_extractor(resized).float()
-    return vector
+def image_guidance(networks: Networks, image: Tensor, image_size: int, device: torch.device) -> Tensor | None:
+    """Return v_z of one HQ image ``(C, H, W)`` in [0, 1], as ``(1, 64)``; None if the method takes none."""
+    networks.eval()
+    guide = networks.describe(resize_longer_side(image, image_size).unsqueeze(0).to(device))
+    return None if guide is None else guide.float()
 
 
 def site_guidance(
-    cue_extractor: CueExtractor, data: SiteData, image_size: int, device: torch.device
-) -> Tensor:
-    """Return v_z ``(1, 64)`` of the site's fixed guide: its first HQ test image, else training image."""
-    guide = (data.hq["test"] or data.hq["train"])[0]
-    return image_guidance(cue_extractor, read_image(guide.path, data.config.channels), image_size, device)
+    networks: Networks, data: SiteData, experiment: Experiment, device: torch.device
+) -> Tensor | None:
+    """Return v_z ``(P, 64)`` of the site's fixed guides; None if the method takes none.
+
+    They are its first HQ test images, or training images where it has no test images: P = 1, or more where
+    ``ablation.guidance_pool`` says so.
+    """
+    if not networks.guidance_size:
+        return None
+    guides = (data.hq["test"] or data.hq["train"])[: _POOL_SIZES[experiment.ablation.guidance_pool]]
+    return torch.cat(_described(networks, [(data, guides)], experiment.image_size, device))
+
+
+def guidance_of(guides: Tensor | None, index: int) -> Tensor | None:
+    """Return the guide ``(1, 64)`` of one LQ image, drawn from a pool by the image's number in its split.
+
+    Args:
+        guides: ``(P, 64)``, or None.
+        index: From 0.
+    """
+    if guides is None or guides.shape[0] == 1:
+        return guides
+    generator = torch.Generator()
+    generator.manual_seed(index)
+    drawn = int(torch.randint(guides.shape[0], (), generator=generator))
+    return guides[drawn : drawn + 1]
 
 
 def mean_guidance(
-    cue_extractor: CueExtractor, data: Sequence[SiteData], image_size: int, device: torch.device
-) -> tuple[Tensor, int]:
-    """Return the mean of v_z over the sites' HQ training images, ``(64,)``, and how many images that is."""
-    vectors = [
-        image_guidance(cue_extractor, read_image(sample.path, site.config.channels), image_size, device)
-        for site in data
-        for sample in site.hq["train"]
-    ]
+    networks: Networks, data: Sequence[SiteData], image_size: int, device: torch.device
+) -> tuple[Tensor | None, int]:
+    """Return the mean of v_z over the sites' HQ training images, ``(64,)``, and how many images that is.
+
+    None, of no image, if the method takes no guide.
+    """
+    if not networks.guidance_size:
+        return None, 0
+    vectors = _described(networks, [(site, site.hq["train"]) for site in data], image_size, device)
     return torch.cat(vectors).double().mean(dim=0).float().cpu(), len(vectors)
+
+
+def _described(
+    networks: Networks,
+    images: Sequence[tuple[SiteData, Sequence[Sample]]],
+    image_size: int,
+    device: torch.device,
+) -> list[Tensor]:
+    described = (
+        image_guidance(networks, read_image(sample.path, site.config.channels), image_size, device)
+        for site, samples in images
+        for sample in samples
+    )
+    return [guide for guide in described if guide is not None]

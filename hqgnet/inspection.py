@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hqgnet.networks import Networks, build_networks
+from hqgnet.networks import HqgNetworks, build_networks
 from hqgnet.presets import NetworkNumbers
 
 TABLE_IV_SIZE = 384
@@ -115,7 +115,7 @@ def _row(name: str, params_m: float, gmacs: float) -> str:
     return f"{name:<22}{params_m:>12.2f}{gmacs:>16.2f}"
 
 
-def _decoding(networks: Networks, images: Tensor) -> Callable[[], Tensor]:
+def _decoding(networks: HqgNetworks, images: Tensor) -> Callable[[], Tensor]:
     features = networks.cue_extractor.trunk(images)
     return lambda: networks.autoencoder_decoder(features)
 

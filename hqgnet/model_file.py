@@ -1,7 +1,7 @@
 """A trained model as one file: safetensors, with all that is needed to use it in its metadata.
 
-The file holds the cue extractor, the generator, the downstream network and one guidance vector, so that
-images can be enhanced without any HQ image at hand. Nothing in it is unpickled.
+The file holds what enhances (of HQG-Net the cue extractor and the generator), the downstream network and one
+guidance vector, so that images can be enhanced without any HQ image at hand. Nothing in it is unpickled.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 from hqgnet import __version__
 from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
+from hqgnet.exchange.groups import published_groups
 from hqgnet.files import write_atomically
-from hqgnet.networks import Networks, build_networks
+from hqgnet.networks import Networks, networks_of
 
 FORMAT_VERSION = 1
-_SAVED_GROUPS = ("cue_extractor.", "generator.", "task.")
 _GUIDANCE = "guidance"
 _HEADER = "hqgnet"
 
@@ -35,7 +35,7 @@ class Model:
     Attributes:
         networks: Discriminator and autoencoder decoder are present but untrained.
         experiment: What it was trained for.
-        guidance: Stored guidance vector v_z, ``(1, 64)``; None if no site gave one.
+        guidance: Stored guidance vector v_z, ``(1, 64)``; None if no site gave one, or the method takes none.
         details: What the writer noted: phase, round, metrics.
     """
 
@@ -57,15 +57,16 @@ def save_model(
 
     Args:
         path: Ends in ``.safetensors``.
-        networks: Saved without discriminator and autoencoder decoder.
+        networks: Of which what enhances and the downstream network are saved.
         experiment: Goes into the file.
         guidance: v_z, ``(64,)`` or ``(1, 64)``, used where the user gives no guide.
         details: JSON-able notes, for example phase and round.
     """
+    groups = _prefixes(experiment)
     tensors = {
         name: value.detach().cpu().contiguous()
         for name, value in networks.state_dict().items()
-        if name.startswith(_SAVED_GROUPS)
+        if name.startswith(groups)
     }
     if guidance is not None:
         tensors[_GUIDANCE] = guidance.detach().cpu().float().reshape(1, -1).contiguous()
@@ -99,10 +100,12 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
     experiment, details = _read_header(path, metadata)
     guidance = tensors.pop(_GUIDANCE, None)
-    networks = build_networks(experiment.numbers, experiment.channels, seed=0)
-    expected = {
-        name: value for name, value in networks.state_dict().items() if name.startswith(_SAVED_GROUPS)
-    }
+    try:
+        networks = networks_of(experiment, seed=0)
+    except ConfigurationError as error:
+        raise ModelFileError(error.problems) from error
+    groups = _prefixes(experiment)
+    expected = {name: value for name, value in networks.state_dict().items() if name.startswith(groups)}
     misfits = sorted(
         name
         for name in expected.keys() | tensors.keys()
@@ -117,7 +120,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         raise _unusable(
             path, what, "It was written by another version or damaged; take it from the run again"
         )
-    if guidance is not None and guidance.shape != (1, experiment.numbers.guidance_dim):
+    if guidance is not None and guidance.shape != (1, networks.guidance_size):
         raise _unusable(path, "its guidance vector has another size", "Take it from the run again")
     networks.load_state_dict(tensors, strict=False)
     return Model(
@@ -137,6 +140,10 @@ def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict
             path, f"has format {version}, not {FORMAT_VERSION}", "Install the version that wrote it"
         )
     return experiment, details
+
+
+def _prefixes(experiment: Experiment) -> tuple[str, ...]:
+    return tuple(f"{group}." for group in published_groups(experiment))
 
 
 def _unusable(path: Path, what: str, remedy: str) -> ModelFileError:

@@ -6,14 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from hqgnet.data.grades import LEVELS
 from hqgnet.errors import DataError, Problem
+from hqgnet.metrics.classification import ClassificationSums
+from hqgnet.metrics.names import GRADING, IMAGE_METRICS, QUALITY_AUC, REASON_TEXTS, SEGMENTATION, Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.metrics.sums import MeanSums
 
 VERSIONS = ("original", "enhanced")
-IMAGE_METRICS = ("psnr", "ssim", "average_gradient", "entropy", "snr_3", "snr_5", "snr_7", "snr_9")
+
 Row = dict[str, float | None]
-Summable = TypeVar("Summable", MeanSums, SegmentationSums)
+Summable = TypeVar("Summable", MeanSums, SegmentationSums, ClassificationSums)
+_MEANS = {*(f"{metric}_{version}" for metric in IMAGE_METRICS for version in VERSIONS), QUALITY_AUC}
+_REASONED = {*IMAGE_METRICS, SEGMENTATION, GRADING}
+_PARTS = ("images", "means", "segmentation", "grading", "reasons")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A metric that not every image has.
+
+    Attributes:
+        counted: How many images have it.
+        reasons: Why the others have not.
+    """
+
+    counted: int
+    reasons: list[Reason]
+
+    @property
+    def text(self) -> str:
+        """The reasons, for a person."""
+        return "; ".join(REASON_TEXTS[reason] for reason in self.reasons)
 
 
 @dataclass(frozen=True)
@@ -24,25 +48,36 @@ class SiteScores:
         images: LQ images judged.
         means: Sums by metric and version, for example ``psnr_enhanced``.
         segmentation: Confusion counts and score histograms by version; empty where there are no masks.
+        grading: Confusion counts of levels by version; empty where there are no grades.
+        reasons: Why some images, or all, have no figure: by metric, without version.
     """
 
     images: int = 0
     means: Mapping[str, MeanSums] = field(default_factory=dict)
     segmentation: Mapping[str, SegmentationSums] = field(default_factory=dict)
+    grading: Mapping[str, ClassificationSums] = field(default_factory=dict)
+    reasons: Mapping[str, frozenset[Reason]] = field(default_factory=dict)
 
     def __add__(self, other: SiteScores) -> SiteScores:
         """Scores on the union of both sets of images."""
+        names = {**self.reasons, **other.reasons}
         return SiteScores(
             self.images + other.images,
             _merged(self.means, other.means),
             _merged(self.segmentation, other.segmentation),
+            _merged(self.grading, other.grading),
+            {
+                name: self.reasons.get(name, frozenset()) | other.reasons.get(name, frozenset())
+                for name in names
+            },
         )
 
     def row(self) -> Row:
         """Return the figures by name; None where no image had what the metric needs.
 
         Image metrics are means over images. ``dice_*`` and the like are pooled over pixels; ``dice_image_*``
-        are means over images (see ``docs/concepts.md``).
+        are means over images (see ``docs/concepts.md``). Figures of levels are ``grade_f1_*`` and the like,
+        of one level ``grade_f1_2_*``.
         """
         row: Row = {"images": float(self.images)}
         for metric in IMAGE_METRICS:
@@ -50,9 +85,34 @@ class SiteScores:
                 sums = self.means.get(f"{metric}_{version}")
                 if sums is not None:
                     row[f"{metric}_{version}"] = sums.mean
+        if QUALITY_AUC in self.means:
+            row[QUALITY_AUC] = self.means[QUALITY_AUC].mean
         for version, segmentation in self.segmentation.items():
             row |= {f"{name}_{version}": value for name, value in segmentation.compute().items()}
+        for version, grading in self.grading.items():
+            row |= {f"grade_{name}_{version}": value for name, value in grading.compute().items()}
         return row
+
+    def counted(self, metric: str) -> int:
+        """Return of how many images a metric has a figure, of enhanced ones where versions differ.
+
+        Args:
+            metric: Without version: ``psnr``, ``segmentation``, ``grading``.
+        """
+        if metric == SEGMENTATION:
+            return max((sums.per_image["dice"].count for sums in self.segmentation.values()), default=0)
+        if metric == GRADING:
+            return max((int(sums.confusion.sum()) for sums in self.grading.values()), default=0)
+        sums = self.means.get(f"{metric}_enhanced")
+        return sums.count if sums else 0
+
+    def gaps(self) -> dict[str, Gap]:
+        """Return the metrics that not every image has, with the reasons."""
+        return {
+            name: Gap(self.counted(name), sorted(found, key=list(Reason).index))
+            for name, found in self.reasons.items()
+            if found
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and numbers for the wire."""
@@ -60,6 +120,8 @@ class SiteScores:
             "images": self.images,
             "means": {name: sums.to_json() for name, sums in self.means.items()},
             "segmentation": {name: sums.to_json() for name, sums in self.segmentation.items()},
+            "grading": {name: sums.to_json() for name, sums in self.grading.items()},
+            "reasons": {name: sorted(found) for name, found in self.reasons.items()},
         }
 
     @classmethod
@@ -69,21 +131,21 @@ class SiteScores:
         Raises:
             DataError: If anything is missing, unknown, or of the wrong kind.
         """
-        if not isinstance(data, dict) or set(data) != {"images", "means", "segmentation"}:
-            raise _malformed("has other parts than images, means, segmentation")
-        images, means, segmentation = data["images"], data["means"], data["segmentation"]
+        if not isinstance(data, dict) or set(data) != set(_PARTS):
+            raise _malformed(f"has other parts than {', '.join(_PARTS)}")
+        images = data["images"]
         if type(images) is not int or not 0 <= images < 10**9:
             raise _malformed("has no sensible number of images")
-        if not isinstance(means, dict) or not set(means) <= {
-            f"{m}_{v}" for m in IMAGE_METRICS for v in VERSIONS
-        }:
-            raise _malformed("names an unknown metric")
-        if not isinstance(segmentation, dict) or not set(segmentation) <= set(VERSIONS):
-            raise _malformed("names an unknown version of the images")
+        means = _mapping(data["means"], _MEANS, "metric")
+        segmentation = _mapping(data["segmentation"], set(VERSIONS), "version of the images")
+        grading = _mapping(data["grading"], set(VERSIONS), "version of the images")
+        reasons = _mapping(data["reasons"], _REASONED, "metric")
         return cls(
             images,
             {name: MeanSums.from_json(value) for name, value in means.items()},
             {name: SegmentationSums.from_json(value) for name, value in segmentation.items()},
+            {name: ClassificationSums.from_json(value, LEVELS) for name, value in grading.items()},
+            {name: _read_reasons(value) for name, value in reasons.items()},
         )
 
 
@@ -92,6 +154,18 @@ def _merged(first: Mapping[str, Summable], second: Mapping[str, Summable]) -> di
     for name, sums in second.items():
         merged[name] = merged[name] + sums if name in merged else sums
     return merged
+
+
+def _mapping(data: object, known: set[str], what: str) -> dict[str, object]:
+    if not isinstance(data, dict) or not set(data) <= known:
+        raise _malformed(f"names an unknown {what}")
+    return data
+
+
+def _read_reasons(data: object) -> frozenset[Reason]:
+    if not isinstance(data, list) or not set(map(str, data)) <= set(map(str, Reason)):
+        raise _malformed("gives an unknown reason")
+    return frozenset(Reason(str(code)) for code in data)
 
 
 def _malformed(what: str) -> DataError:

@@ -135,7 +135,7 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], where: str) -> Proble
         what, _, remedy = message.split(", ", 1)[-1].partition(": ")
         if location:
             what = f"{_shown.repr(detail['input'])}: {what}"
-        return Problem(place, what, remedy.capitalize() if remedy else "Correct it")
+        return Problem(place, what, remedy[:1].upper() + remedy[1:] or "Correct it")
     expected = message.removeprefix("Input should be ").removeprefix("Input should ")
     remedy = f"It must be {expected}" if expected != message else message
     if description:

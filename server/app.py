@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import logging
@@ -17,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from hqgnet import __version__
 from hqgnet.config import Experiment, load_experiment
-from hqgnet.errors import ConfigurationError, ExitCode, HqgnetError, Problem, RunFailedError
+from hqgnet.errors import ConfigurationError, ExitCode, HqgnetError, OutputError, Problem, RunFailedError
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.audit import AuditLog
 from server.checkpoints import Position
@@ -28,6 +29,8 @@ from server.resuming import check_experiment, reopen
 from server.roster import Roster
 from server.rounds import Rounds
 from server.run_directory import RunDirectory
+from server.tracking.choice import TrackedRun, read_setting
+from server.tracking.live import LiveTracking
 
 app = ServerApp()
 LOGGER = logging.getLogger("hqgnet.server")
@@ -39,9 +42,9 @@ def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run configuration names.
 
     Its keys: ``experiment`` (YAML file), ``run-dir`` (empty: ``runs/<experiment's name>``), ``seed``
-    (negative: the experiment's), ``overwrite``, ``resume`` (go on with the run that the folder holds), and
-    ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside simulations). Paths are
-    relative to the folder in which the SuperLink was started.
+    (negative: the experiment's), ``overwrite``, ``resume`` (go on with the run that the folder holds),
+    ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside simulations), and ``track``
+    (a tracker, or a JSON list of them). Paths are relative to the folder in which the SuperLink was started.
 
     Raises:
         HqgnetError: After it has been written to the run directory's ``status.json``, so that Flower marks
@@ -50,6 +53,7 @@ def main(grid: Grid, context: Context) -> None:
     settings = context.run_config
     experiment = _experiment(Path(str(settings["experiment"])), int(str(settings.get("seed", -1))))
     directory = RunDirectory(Path(str(settings.get("run-dir", "")) or f"runs/{experiment.name}").absolute())
+    trackers = read_setting(str(settings.get("track", "")))
     overwrite, resume = bool(settings.get("overwrite", False)), bool(settings.get("resume", False))
     directory.check_free(overwrite=overwrite or resume)
     with directory.held():
@@ -67,7 +71,9 @@ def main(grid: Grid, context: Context) -> None:
             run = state[0].run if state else run_identifier(directory.root.name, context.run_id)
             audit = AuditLog(directory.audit)
             run_context = RunContext(grid, experiment, run, directory, progress, audit)
-            _audited(run_context, context.run_id, state, sites)
+            tracked = TrackedRun(directory.root, run, experiment.name)
+            with LiveTracking(tracked, trackers, lambda problem: _warn(progress, problem)):
+                _audited(run_context, context.run_id, state, sites)
         except HqgnetError as error:
             progress.status("failed", error)
             raise
@@ -86,6 +92,11 @@ def _open(directory: RunDirectory, experiment: Experiment, *, resume: bool) -> t
         state = reopen(directory)
     directory.write_json("experiment.json", json.loads(experiment.to_json()))
     return state
+
+
+def _warn(progress: Progress, problem: str) -> None:
+    with contextlib.suppress(OutputError):  # on a full disk the run itself says so
+        progress.say("tracking", problem=problem)
 
 
 def _audited(context: RunContext, flower_run: int, state: tuple[Position, Arrays] | None, sites: str) -> None:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.exchange.arrays import Arrays, to_arrays
+from hqgnet.exchange.groups import published_groups
+from hqgnet.metrics.names import LOWER_IS_BETTER, improves
 from hqgnet.model_file import load_model
 from server.context import RunContext
 from server.evaluation import Judgement
@@ -22,7 +24,7 @@ def judged_phase(experiment: Experiment) -> PhaseName:
 
 
 class BestModel:
-    """Keeps the model with the highest site-mean of ``evaluation.best_by`` on enhanced validation images.
+    """Keeps the model with the best site-mean of ``evaluation.best_by`` on enhanced validation images.
 
     Without such a figure at any site (no clean twins for PSNR, say), or with ``none``, the last model
     stands. Among equals the earlier stands.
@@ -59,7 +61,7 @@ class BestModel:
             return
         model = load_model(path)
         state = model.networks.state_dict()
-        names = [name for name in state if name.startswith(("cue_extractor.", "generator.", "task."))]
+        names = [name for name in state if name.split(".")[0] in published_groups(self._context.experiment)]
         self.parameters = self._model.published | to_arrays(state, names)
         self.score, self.round = model.details["score"], model.details["round"]
         # The run may have been stopped before these were written.
@@ -74,7 +76,7 @@ class BestModel:
             return
         name = f"{self._metric}_enhanced"
         score = judgement.mean.get(name)
-        if self.score is not None and (score is None or score <= self.score):
+        if not improves(self._metric, score, self.score):
             return
         if score is None:
             reason = "the last round that was judged"
@@ -83,7 +85,8 @@ class BestModel:
             )
         else:
             sites = judgement.sites_behind[name]
-            reason = f"highest {name} on validation images, mean over {sites} sites; of equals the earlier"
+            which = "lowest" if self._metric in LOWER_IS_BETTER else "highest"
+            reason = f"{which} {name} on validation images, mean over {sites} sites; of equals the earlier"
         self.take(parameters, judgement.round, judgement.guidance, reason, score, task_trained=task_trained)
 
     def take(

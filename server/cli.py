@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hqgnet import __version__
 from hqgnet.commands import run_guarded
-from server.commands import Commands, audit, bundle, compare, provision, report, run, status, stop, up
+from server.commands import Commands, audit, bundle, compare, provision, report, run, status, stop, track, up
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_simulate(commands)
     provision.add_parser(commands)
-    for command in (up, run, status, stop, bundle, audit, compare, report):
+    for command in (up, run, status, stop, bundle, audit, compare, report, track):
         command.add_parser(commands)
     return parser
 
@@ -63,6 +63,7 @@ def _add_simulate(commands: Commands) -> None:
     )
     simulate.add_argument("--cpus", type=_at_least(1, int), metavar="N", help="processors to use (all)")
     simulate.add_argument("--gpus", type=_at_least(0, int), metavar="N", help="GPUs to use (all)")
+    track.add_option(simulate)
     simulate.set_defaults(run=_simulate)
 
 
@@ -83,6 +84,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
             gpus_per_site=arguments.gpus_per_site,
             cpus=arguments.cpus,
             gpus=arguments.gpus,
+            track=tuple(arguments.track),
         )
     )
 

@@ -44,8 +44,9 @@ def line_of(event: Event) -> str | None:
     if kind == "waiting":
         return f"waiting for {event['sites']} sites"
     if kind == "site":
-        masks = "with masks" if event["masks"] else "no masks"
-        return f"{event['name']} joined: {event['lq']} LQ and {event['hq']} HQ training images, {masks}"
+        labels = [kind for kind in ("masks", "grades") if event.get(kind)]
+        with_labels = f"with {' and '.join(labels)}" if labels else "no masks"
+        return f"{event['name']} joined: {event['lq']} LQ and {event['hq']} HQ training images, {with_labels}"
     if kind == "left-out":
         return f"a site is left out: {event['reason']}"
     if kind == "resumed":
@@ -62,6 +63,8 @@ def line_of(event: Event) -> str | None:
         return (
             f"{event['phase']:<9s} {event['round']:>4d}  {event['split']}: {_figures(event['mean'])}{failed}"
         )
+    if kind == "tracking":
+        return f"tracking: {event['problem']}"
     if kind == "finished":
         pictures = f"before/after pictures: work/{event['run']}/pictures in each site's folder"
         return f"results: {event['directory']}\n{pictures}"

@@ -20,7 +20,7 @@ from hqgnet.exchange.update import (
     ScoresHeader,
     digest,
 )
-from hqgnet.scores import Row, SiteScores
+from hqgnet.scores import Gap, Row, SiteScores
 from server.context import RunContext
 from server.global_model import GlobalModel
 from server.guards import Fault, RefusedReplyError, check_scores, distrusted
@@ -43,6 +43,7 @@ class Judgement:
         mean: Mean over the sites that have the figure.
         sites_behind: How many sites that are, by figure.
         pooled: The same figures over all images of all sites.
+        gaps: By site: metrics that not all of its images have, and why.
         guidance: Mean cue of the sites' HQ images ``(64,)``; None if no site lets it go.
         failed: Fault by site.
         seconds: The slowest site's time.
@@ -55,6 +56,7 @@ class Judgement:
     mean: Row
     sites_behind: dict[str, int]
     pooled: Row
+    gaps: dict[str, dict[str, Gap]]
     guidance: Tensor | None
     failed: dict[str, str]
     seconds: float
@@ -116,6 +118,7 @@ def judge(
         mean,
         behind,
         pooled.row(),
+        {name: answer.scores.gaps() for name, answer in ordered.items()},
         _mean_guidance(list(ordered.values())),
         failed,
         seconds,

@@ -14,6 +14,7 @@ SETTINGS: Mapping[str, Setting] = {
     "seed": -1,
     "overwrite": False,
     "resume": False,
+    "track": "",
 }
 
 

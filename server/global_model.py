@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from torch import Tensor
 
 from hqgnet.config import Experiment, PhaseName
 from hqgnet.exchange.arrays import Array, Arrays, ArraySpec, specs, to_arrays, to_tensors
-from hqgnet.exchange.groups import evaluation_keys, shared_keys
+from hqgnet.exchange.groups import evaluation_keys, received_keys, shared_keys
 from hqgnet.model_file import save_model
-from hqgnet.networks import build_networks
-from server.strategies import STRATEGIES
+from hqgnet.networks import networks_of
+from hqgnet.networks.pretrained import load_pretrained
+from server.spool import StoredUpdate
+from server.strategies import make_strategy
 
 _LATEST, _PUBLISHED, _STRATEGY = "latest.", "published.", "strategy."
 
@@ -31,53 +33,68 @@ class GlobalModel:
 
     Args:
         experiment: What is trained.
+
+    Raises:
+        ConfigurationError: If a file of pretrained weights cannot be used.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
-        self._networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed)
+        self._networks = networks_of(experiment)
+        load_pretrained(self._networks, experiment)
         state = self._networks.state_dict()
         self._specs = specs(state, state)
         self.latest: Arrays = {name: array.copy() for name, array in to_arrays(state, state).items()}
         self.published: Arrays = dict(self.latest)
-        self._strategy = STRATEGIES[experiment.federation.strategy]()
+        self._trained = frozenset(name for name, _ in self._networks.named_parameters())
+        self._strategy = make_strategy(experiment.federation, self._trained)
         self._rounds_in_phase = 0
 
     @property
     def guidance_size(self) -> int:
-        """Numbers in v_z."""
-        return self._experiment.numbers.guidance_dim
+        """Numbers in a guide; 0 for a method that takes none."""
+        return self._networks.guidance_size
 
     def begin_phase(self) -> None:
         """Start a phase from the published model."""
         self.latest = dict(self.published)
-        self._strategy = STRATEGIES[self._experiment.federation.strategy]()
+        self._strategy = make_strategy(self._experiment.federation, self._trained)
         self._rounds_in_phase = 0
 
     def outgoing(self, phase: PhaseName) -> Arrays:
         """Return what every site receives to train on."""
-        return self._take(self.latest, shared_keys(self._networks, phase, self._experiment.federation))
+        parameters = self._take(self.latest, received_keys(self._networks, phase, self._experiment))
+        # What is frozen is received, and has nothing beside it.
+        trained = self._take(parameters, shared_keys(self._networks, phase, self._experiment))
+        return parameters | self._strategy.beside(trained)
 
     def expected(self, phase: PhaseName, has_labels: bool) -> dict[str, ArraySpec]:
         """Return what the update of a site must look like."""
-        names = shared_keys(self._networks, phase, self._experiment.federation, has_labels)
-        return {name: self._specs[name] for name in names}
+        names = shared_keys(self._networks, phase, self._experiment, has_labels)
+        beside = self._strategy.beside(self._take(self.latest, names))
+        forms = {name: ArraySpec(array.shape, str(array.dtype)) for name, array in beside.items()}
+        return {name: self._specs[name] for name in names} | forms
 
     def for_evaluation(self, parameters: Arrays, *, with_task: bool) -> Arrays:
         """Return what every site receives to judge ``parameters``."""
-        names = evaluation_keys(self._networks, self._experiment.federation, with_task=with_task)
+        names = evaluation_keys(self._networks, self._experiment, with_task=with_task)
         return self._take(parameters, names)
 
-    def step(self, mean: Mapping[str, Array]) -> None:
+    def combine(self, updates: Sequence[StoredUpdate]) -> Arrays:
+        """Return what the strategy makes of a round's updates."""
+        return self._strategy.combine(updates)
+
+    def step(self, combined: Mapping[str, Array]) -> None:
         """Take the strategy's step, and fold it into the published average."""
-        self.latest = self.latest | self._strategy.step(self.latest, mean)
+        stepped = self._strategy.step(self.latest, combined)
+        self.latest = self.latest | stepped
         self._rounds_in_phase += 1
         decay = self._experiment.federation.server_average
         if decay == 0.0 or self._rounds_in_phase == 1:
             self.published = dict(self.latest)
             return
         self.published = self.published | {
-            name: _averaged(self.published[name], self.latest[name], decay) for name in mean
+            name: _averaged(self.published[name], self.latest[name], decay) for name in stepped
         }
 
     def state(self) -> Arrays:
@@ -100,7 +117,7 @@ class GlobalModel:
         """
         self.latest = _without(_LATEST, arrays)
         self.published = self.latest | _without(_PUBLISHED, arrays)
-        self._strategy = STRATEGIES[self._experiment.federation.strategy]()
+        self._strategy = make_strategy(self._experiment.federation, self._trained)
         self._strategy.load_state(_without(_STRATEGY, arrays))
         self._rounds_in_phase = rounds_in_phase
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from hqgnet.config import Experiment
 from hqgnet.files import write_atomically
+from hqgnet.metrics.names import GRADING, QUALITY_AUC, SEGMENTATION
 from hqgnet.scores import Row
 from server.evaluation import Judgement
 from server.run_directory import RunDirectory
@@ -29,9 +30,16 @@ COLUMNS = (
     Column("average_gradient", "AG", 2),
     Column("entropy", "EN", 2),
     Column("snr_3", "SNR_3 dB", 2),
+    Column("s_hq", "S_HQ", 3),
+    Column("piqe", "PIQE", 1),
+    Column("niqe", "NIQE", 2),
+    Column("brisque", "BRISQUE", 1),
     Column("dice", "Dice", 3),
     Column("auc", "AUC", 3),
+    Column("grade_acc", "ACC", 3),
+    Column("grade_f1", "F1", 3),
 )
+_COUNTED_BY = {"dice": SEGMENTATION, "auc": SEGMENTATION, "grade_acc": GRADING, "grade_f1": GRADING}
 
 
 def write_table(directory: RunDirectory, experiment: Experiment, judgement: Judgement) -> str:
@@ -50,6 +58,11 @@ def write_table(directory: RunDirectory, experiment: Experiment, judgement: Judg
         "site_mean": judgement.mean,
         "sites_behind": judgement.sites_behind,
         "pooled": judgement.pooled,
+        "gaps": {
+            site: {metric: asdict(gap) for metric, gap in gaps.items()}
+            for site, gaps in judgement.gaps.items()
+        },
+        "notes": table_notes(judgement),
         "failed": judgement.failed,
     }
     directory.write_json("table.json", data)
@@ -60,7 +73,7 @@ def write_table(directory: RunDirectory, experiment: Experiment, judgement: Judg
 def table_text(experiment: Experiment, judgement: Judgement) -> str:
     """Return the table as plain text: ``original -> enhanced`` in every cell."""
     rows = {**judgement.rows, _MEAN: judgement.mean}
-    columns = [column for column in COLUMNS if any(_has(row, column) for row in rows.values())]
+    columns = _columns(judgement)
     lines = [["site", "images", *(column.title for column in columns)]]
     for name, row in rows.items():
         lines.append([name, f"{row.get('images') or 0:.0f}", *(_cell(row, column) for column in columns)])
@@ -74,20 +87,32 @@ def table_text(experiment: Experiment, judgement: Judgement) -> str:
         f"{experiment.name}: {judgement.split} images, original -> enhanced, "
         f"best model of round {judgement.round} in {judgement.phase}"
     )
-    notes = _notes(judgement, columns)
-    return "\n".join([title, rule, drawn[0], rule, *drawn[1:-1], rule, drawn[-1], *notes])
+    failed = [f"Not judged: {site} ({code})" for site, code in sorted(judgement.failed.items())]
+    lines_below = [*table_notes(judgement), *failed]
+    return "\n".join([title, rule, drawn[0], rule, *drawn[1:-1], rule, drawn[-1], *lines_below])
 
 
-def _notes(judgement: Judgement, columns: list[Column]) -> list[str]:
-    total = len(judgement.rows)
-    partial = [
-        f"{column.title}: {behind} of {total}"
-        for column in columns
-        if (behind := judgement.sites_behind.get(f"{column.metric}_enhanced", 0)) < total
-    ]
-    notes = [f"Sites behind the mean: {', '.join(partial)}"] if partial else []
-    notes += [f"Not judged: {site} ({code})" for site, code in sorted(judgement.failed.items())]
+def table_notes(judgement: Judgement) -> list[str]:
+    """Return why cells of the table have no figure, and how far S_HQ is to be trusted."""
+    notes = []
+    for column in _columns(judgement):
+        told: dict[str, list[str]] = {}
+        for site, gaps in judgement.gaps.items():
+            gap = gaps.get(_COUNTED_BY.get(column.metric, column.metric))
+            if gap is not None:
+                has = f" (but for {gap.counted} of {judgement.rows[site].get('images') or 0:.0f} images)"
+                told.setdefault(gap.text, []).append(site + (has if gap.counted else ""))
+        notes += [f"{column.title} n/a at {', '.join(sites)}: {why}" for why, sites in told.items()]
+    auc = {site: row[QUALITY_AUC] for site, row in judgement.rows.items() if row.get(QUALITY_AUC) is not None}
+    if auc:
+        figures = ", ".join(f"{site} {value:.2f}" for site, value in auc.items())
+        notes.append(f"S_HQ by each site's own classifier; its AUC on images it has not seen: {figures}")
     return notes
+
+
+def _columns(judgement: Judgement) -> list[Column]:
+    rows = [*judgement.rows.values(), judgement.mean]
+    return [column for column in COLUMNS if any(_has(row, column) for row in rows)]
 
 
 def _has(row: Row, column: Column) -> bool:
@@ -97,7 +122,7 @@ def _has(row: Row, column: Column) -> bool:
 def _cell(row: Row, column: Column) -> str:
     original, enhanced = row.get(f"{column.metric}_original"), row.get(f"{column.metric}_enhanced")
     if original is None or enhanced is None:
-        return "-"
+        return "n/a"
     places = column.decimals
     gain = f" ({enhanced - original:+.{places}f})" if column.gain else ""
     return f"{original:.{places}f} -> {enhanced:.{places}f}{gain}"

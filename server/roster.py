@@ -201,7 +201,12 @@ class Roster:
         self._left_out.pop(site.node_id, None)
         self._sites[site.name] = site
         self._context.progress.say(
-            "site", name=site.name, lq=card.lq.train, hq=card.hq.train, masks=card.has_masks
+            "site",
+            name=site.name,
+            lq=card.lq.train,
+            hq=card.hq.train,
+            masks=card.has_masks,
+            grades=card.has_grades,
         )
         facts = {"site": site.name, "node": str(site.node_id), "card": digest(card.to_json())}
         self._context.audit.append("site-joined", **facts, **audit_head)

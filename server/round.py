@@ -1,4 +1,4 @@
-"""One attempt at a round: ask, check, spool, leave outliers out, average."""
+"""One attempt at a round: ask, check, spool, leave outliers out, combine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hqgnet.config import PhaseName
 from hqgnet.exchange.arrays import Arrays, digest_arrays, distance
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.exchange.update import TrainRequest, UpdateHeader
-from server.aggregation import RunningMean
+from hqgnet.labels import has_labels
 from server.context import RunContext
 from server.global_model import GlobalModel
 from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted
@@ -32,7 +32,7 @@ class Update:
 
     Attributes:
         header: As the site sent it.
-        weight: In the mean.
+        weight: Beside the others'.
         size: Bytes.
         distance: L2 distance from the parameters that were sent.
         digest: Of the arrays.
@@ -52,9 +52,9 @@ class Outcome:
     """What came of one attempt at a round.
 
     Attributes:
-        taken: Updates in the mean, by site.
-        failed: Why a site's update is not in it.
-        mean: Weighted mean of the updates.
+        taken: Updates that count, by site.
+        failed: Why a site's update does not.
+        combined: What the strategy made of the updates.
         bytes_down: Sent, to all sites together.
         bytes_up: Received and taken.
         seconds: It took.
@@ -62,7 +62,7 @@ class Outcome:
 
     taken: dict[str, Update] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    mean: Arrays = field(default_factory=dict)
+    combined: Arrays = field(default_factory=dict)
     bytes_down: int = 0
     bytes_up: int = 0
     seconds: float = 0.0
@@ -116,6 +116,7 @@ class Attempt:
         attempt: int,
     ) -> None:
         self._context = context
+        self._experiment = context.experiment
         self._federation = context.experiment.federation
         self._model = model
         self._norms = norms
@@ -135,7 +136,7 @@ class Attempt:
         self._place = {"phase": phase, "round": number, "attempt": attempt}
 
     def run(self, sites: Sequence[Site]) -> Outcome:
-        """Let the sites train, and average what they send.
+        """Let the sites train, and combine what they send.
 
         Raises:
             OutputError: If an update or the audit log cannot be written.
@@ -163,11 +164,11 @@ class Attempt:
         return outcome
 
     def _receive(self, site: Site, reply: Reply, spool: Spool) -> Update:
-        labelled = site.card.has_masks
+        labelled = has_labels(site.card, self._experiment)
         expected = Expected(
             site.name,
             site.card,
-            shared_groups(self._request.phase, self._federation, labelled),
+            shared_groups(self._request.phase, self._experiment, labelled),
             self._model.expected(self._request.phase, labelled),
         )
         with distrusted():
@@ -186,12 +187,10 @@ class Attempt:
 
     def _fold(self, outcome: Outcome, received: dict[str, Update], spool: Spool) -> None:
         outliers = self._norms.outliers({name: update.distance for name, update in received.items()})
-        mean = RunningMean()
         for name, update in sorted(received.items()):
             if name in outliers:
                 self._refuse(outcome, name, Fault.NORM, update.audit_head)
                 continue
-            mean.add(spool.take(name), update.weight)
             outcome.taken[name] = update
             outcome.bytes_up += update.size
             self._context.audit.append(
@@ -205,7 +204,8 @@ class Attempt:
                 weight=update.weight,
                 **update.audit_head,
             )
-        outcome.mean = mean.mean()
+        weights = {name: update.weight for name, update in outcome.taken.items()}
+        outcome.combined = self._model.combine(spool.updates(weights))
 
     def _refuse(self, outcome: Outcome, site: str, code: str, audit_head: dict[str, str]) -> None:
         outcome.failed[site] = code
@@ -215,4 +215,6 @@ class Attempt:
         weighting = self._federation.weighting
         if weighting == "equal":
             return 1
+        if weighting == "capped_images":
+            return min(header.lq_images, self._federation.weight_cap or header.lq_images)
         return header.lq_images + (header.hq_images if weighting == "all_images" else 0)

@@ -9,7 +9,9 @@ from functools import partial
 from hqgnet.config import PHASES, PhaseName
 from hqgnet.errors import ConfigurationError, Problem, QuorumError
 from hqgnet.exchange.arrays import Arrays, digest_arrays
+from hqgnet.exchange.groups import takes_part
 from hqgnet.exchange.update import EXPLANATIONS, EvaluateRequest, SiteError
+from hqgnet.labels import has_labels
 from server.best import BestModel, judged_phase
 from server.checkpoints import Position, save_state
 from server.context import RunContext
@@ -45,7 +47,12 @@ class Rounds:
         self._norms = NormGuard(context.experiment.federation.norm_limit)
         self._phases = [phase for phase in PHASES if context.experiment.phase(phase).rounds]
         self._begun = state is not None
-        self._at = Position(run=context.run, experiment=context.experiment.digest(), phase=self._phases[0])
+        self._at = Position(
+            run=context.run,
+            experiment=context.experiment.digest(),
+            phase=self._phases[0],
+            task_trained=context.experiment.downstream.weights is not None,
+        )
         if state is not None:
             self._at, arrays = state
             self._model.load_state(arrays, self._at.round)
@@ -117,8 +124,8 @@ class Rounds:
             self._context.audit.append("round-not-counted", **place, **valid)
         else:
             raise self._no_quorum(outcome, phase, number)
-        trained = self._at.task_trained or any(name.startswith("task.") for name in outcome.mean)
-        self._model.step(outcome.mean)
+        trained = self._at.task_trained or any(name.startswith("task.") for name in outcome.combined)
+        self._model.step(outcome.combined)
         self._norms.remember(update.distance for update in outcome.taken.values())
         position = {"phase": phase, "round": number, "global_round": global_round}
         self._keep(self._at.model_copy(update={**position, "judged": False, "task_trained": trained}))
@@ -228,13 +235,16 @@ class Rounds:
         self._progress.say("table", text=table)
 
     def _takes_part(self, site: Site, phase: PhaseName) -> bool:
-        skips = self._experiment.federation.unlabelled_sites == "skip"
-        return not (phase == "cooperate" and skips and not site.card.has_masks)
+        return takes_part(phase, self._experiment, has_labels(site.card, self._experiment))
 
     def _check_labels(self, sites: Sequence[Site]) -> None:
         minimum = self._experiment.federation.minimum_sites
         labelled = [site for site in sites if self._takes_part(site, "cooperate")]
         if self._experiment.phases.cooperate.rounds and len(labelled) < minimum:
-            what = f"{len(labelled)} sites have masks, {minimum} are wanted in the cooperate phase"
-            remedy = "Set it to enhancement, lower federation.minimum_sites, or add masks"
-            raise ConfigurationError(Problem("federation.unlabelled_sites: skip", what, remedy))
+            label = self._experiment.downstream.label
+            what = f"{len(labelled)} sites have {label}, {minimum} are wanted in the cooperate phase"
+            if self._experiment.downstream.enhancer_trained_in_cooperate:
+                remedy = f"Set it to enhancement, lower federation.minimum_sites, or add {label}"
+                raise ConfigurationError(Problem("federation.unlabelled_sites: skip", what, remedy))
+            remedy = f"Lower federation.minimum_sites, or add {label}"
+            raise ConfigurationError(Problem("downstream.enhancer_trained_in_cooperate: false", what, remedy))

@@ -13,6 +13,7 @@
       status.json           running, completed or failed, with the reason
       audit.jsonl           what was sent, accepted and published, by digest (:mod:`hqgnet.exchange.audit`)
       report.html           the page of ``hqgnet-server report``
+      tensorboard/          curves, with ``--track tensorboard``: made from metrics.jsonl and rounds.jsonl
       state/                all that is needed to go on after the latest round, and after the one before
       logs/                 what Flower wrote
 """
@@ -43,6 +44,7 @@ _OWN = (
     "status.json",
     "audit.jsonl",
     "report.html",
+    "tensorboard",
     "state",
 )
 _LOGS = "logs"
@@ -54,6 +56,7 @@ _BEGUN_AFRESH = (
     "table.txt",
     "table.json",
     "report.html",
+    "tensorboard",
     "models",
     "state",
 )

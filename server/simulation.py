@@ -22,6 +22,7 @@ from server.flower_process import LocalFlower
 from server.outcome import raise_unless_completed, write_failure
 from server.progress import Follower, read_status
 from server.run_directory import RunDirectory
+from server.tracking.choice import track_setting
 
 _POLL_S = 0.1
 _AFTERMATH_S = 10.0
@@ -41,6 +42,7 @@ class Simulation:
         gpus_per_site: Share of a GPU; it schedules sites and limits no memory.
         cpus: Processors to use in all; None: those of the machine.
         gpus: GPUs to use in all; None: those of the machine, if sites want any.
+        track: Trackers, as :func:`server.tracking.choice.choose` reads them.
     """
 
     experiment: Path
@@ -52,6 +54,7 @@ class Simulation:
     gpus_per_site: float = 0.0
     cpus: int | None = None
     gpus: int | None = None
+    track: tuple[str, ...] = ()
 
     def resources(self, sites: int, usable_cpus: int) -> dict[str, float]:
         """Return Flower's federation configuration: no more processors than sites can use."""
@@ -78,6 +81,7 @@ def simulate(simulation: Simulation, display: Display | None = None) -> None:
     """
     files = find_sites(simulation.sites)
     _, configs = check_files(simulation.experiment, files)
+    track_setting(simulation.track)  # a mistake is told before anything is started
     directory = simulation.directory
     directory.check_free(overwrite=simulation.overwrite)
     directory.logs.mkdir(parents=True, exist_ok=True)
@@ -202,6 +206,7 @@ def _settings(simulation: Simulation, files: Sequence[Path]) -> dict[str, Settin
         "seed": -1 if simulation.seed is None else simulation.seed,
         # What stood there has been cleared away before the run was submitted.
         "overwrite": True,
+        **track_setting(simulation.track),
     }
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hqgnet.config import Experiment, FederationConfig, PhaseConfig, PhasesConfig, TrainingConfig
+from hqgnet.config import (
+    EvaluationConfig,
+    Experiment,
+    FederationConfig,
+    PhaseConfig,
+    PhasesConfig,
+    TrainingConfig,
+)
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.data.synthetic.sites import make_sites
@@ -43,4 +50,6 @@ def tiny_experiment() -> Experiment:
         training=TrainingConfig(batch_size=2),
         phases=PhasesConfig(pretrain=phase, enhance=phase, cooperate=phase),
         federation=FederationConfig(minimum_sites=1),
+        # No S_HQ: a classifier a site would take seconds.
+        evaluation=EvaluationConfig(metrics=("psnr", "ssim", "average_gradient", "entropy")),
     )

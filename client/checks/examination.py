@@ -85,6 +85,7 @@ def guarded(group: Group, title: str, check: Check) -> list[Finding]:
 
 def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
     from client.checks.companions import check_masks, check_twins
+    from client.checks.grades import check_grades
     from client.checks.images import check_images, open_images
     from client.checks.leaks import check_leaks
 
@@ -97,7 +98,12 @@ def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
     findings = guarded("Images", "images", open_and_check)
     if not opened:
         return None, findings
-    for title, check in (("masks", check_masks), ("twins", check_twins), ("leaks", check_leaks)):
+    for title, check in (
+        ("masks", check_masks),
+        ("twins", check_twins),
+        ("grades", check_grades),
+        ("leaks", check_leaks),
+    ):
         findings += guarded("Images", title, partial(check, opened[0]))
     return opened[0], findings
 

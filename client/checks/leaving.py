@@ -13,7 +13,8 @@ def what_leaves(config: SiteConfig, hq_images: int | None) -> list[str]:
         hq_images: HQ images to train on, which decide whether the mean cue is shared; None if not known.
     """
     policy = config.policy
-    counts = "counts of images, patients, masks and twins, and the range of sizes"
+    grades = "" if config.images.grades is None else ", of images by grade"
+    counts = f"counts of images, patients, masks and twins{grades}, and the range of sizes"
     if policy.smallest_count > 1:
         counts += f" (counts from 1 to {policy.smallest_count - 1} are hidden)"
     weights = f"network weights of {', '.join(policy.groups)}"
@@ -35,5 +36,5 @@ def what_leaves(config: SiteConfig, hq_images: int | None) -> list[str]:
         )
     else:
         lines.append("not the mean cue of the HQ images.")
-    lines.append("No image, mask, file name or patient.")
+    lines.append("No image, mask, file name or patient, and of no image its grade.")
     return lines

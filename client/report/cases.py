@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from client.report.ordering import SortKey, sort_key
 from client.report.pictures import Pictures, draw
-from client.report.reasons import reason
 from hqgnet.config import Modality
 from hqgnet.data.site_data import Sample
 from hqgnet.evaluation import Judged, score
+from hqgnet.metrics.names import FULL_REFERENCE, REASON_TEXTS, SEGMENTATION, Reason, metrics_of
+from hqgnet.metrics.quality import QualityClassifier
 from hqgnet.report.figures import finite
 from hqgnet.scores import Row, SiteScores
 
-_ALWAYS = ("psnr", "ssim", "dice", "auc")
-_NERVES = ("snr_3",)
-_WITHOUT_REFERENCE = ("average_gradient", "entropy")
+_DOWNSTREAM = ("dice", "auc")
 
 
 @dataclass(frozen=True)
@@ -55,25 +54,28 @@ class Cases:
     scores: SiteScores
 
 
-def gather(images: Iterable[Judged], modality: Modality, *, task_trained: bool, pictures: int) -> Cases:
+def gather(
+    images: Iterable[Judged], modality: Modality, quality: QualityClassifier | None, *, pictures: int
+) -> Cases:
     """Judge all images, and draw the worst.
 
     Args:
         images: From :func:`hqgnet.evaluation.judge`.
         modality: Of the site.
-        task_trained: Whether the model holds a trained downstream network.
+        quality: The site's own classifier, for S_HQ.
         pictures: How many to draw at most.
     """
-    metrics = (*_ALWAYS, *(_NERVES if modality == "ccm" else ()), *_WITHOUT_REFERENCE)
+    of_images = metrics_of(modality)
+    metrics = (*FULL_REFERENCE, *_DOWNSTREAM, *(name for name in of_images if name not in FULL_REFERENCE))
     cases: list[Case] = []
     drawn: dict[int, Pictures] = {}
     total = SiteScores()
     for judged in images:
-        scores = score(judged, modality)
+        scores = score(judged, modality, of_images, quality)
         total = total + scores
         row = scores.row()
         missing = {
-            metric: reason(metric, judged, task_trained=task_trained)
+            metric: _reason(metric, scores)
             for metric in metrics
             if finite(row.get(f"{metric}_original")) is None or finite(row.get(f"{metric}_enhanced")) is None
         }
@@ -86,3 +88,8 @@ def gather(images: Iterable[Judged], modality: Modality, *, task_trained: bool, 
             drawn[case.number] = draw(judged)
         drawn = {number: shown for number, shown in drawn.items() if number in worst}
     return Cases(metrics, cases, drawn, total)
+
+
+def _reason(metric: str, scores: SiteScores) -> str:
+    gap = scores.gaps().get(SEGMENTATION if metric in _DOWNSTREAM else metric)
+    return gap.text if gap else REASON_TEXTS[Reason.NOTHING]

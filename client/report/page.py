@@ -21,6 +21,7 @@ from hqgnet.guidance import site_guidance
 from hqgnet.model_file import Model, load_model
 from hqgnet.report.figures import figure
 from hqgnet.report.page import render
+from hqgnet.site_quality import site_quality
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _OWNER_ONLY = 0o600
@@ -67,10 +68,10 @@ def write_report(request: Request) -> Path:
         remedy = "Take another --split, or give the split more patients in the site file"
         raise DataError(Problem(f"site {config.name}: split {request.split}", "holds no image", remedy))
     size = model.experiment.image_size
-    guide = site_guidance(model.networks.cue_extractor, data, size, device)
+    guide = site_guidance(model.networks, data, model.experiment, device)
     trained = bool(model.details.get("task_trained", True))
     judged = judge(model.networks, data, guide, size, request.split, with_task=trained)
-    gathered = gather(judged, config.modality, task_trained=trained, pictures=request.images)
+    gathered = gather(judged, config.modality, site_quality(data), pictures=request.images)
     path = request.out or Path(config.work) / "report.html"
     make_folder(path.parent)
     facts = _facts(request, config, model)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -12,9 +15,11 @@ from torch import Tensor
 from hqgnet.data.reading import IMAGE_SUFFIXES, read_image, read_with_format
 from hqgnet.data.writing import write_image
 from hqgnet.device import choose_device
-from hqgnet.errors import DataError, HqgnetError, ModelFileError, OutputError, Problem
+from hqgnet.errors import ConfigurationError, DataError, ModelFileError, OutputError, Problem
+from hqgnet.export.runner import ExportedRunner, exported_folder
 from hqgnet.guidance import image_guidance
-from hqgnet.inference import enhance_image
+from hqgnet.inference import Runner, TiledRunner, enhance_with
+from hqgnet.inference.precision import prepared_runner
 from hqgnet.model_file import Model, load_model
 
 
@@ -26,23 +31,52 @@ def enhance(arguments: argparse.Namespace) -> None:
     """
     images = _find_images(arguments.input)
     targets = _targets(arguments.input, images, arguments.output)
-    device = choose_device(arguments.device)
-    model = load_model(arguments.model, device)
-    guidance = _guidance(model, arguments.guide, arguments.model)
+    channels, guidance, runner_for = _opened(arguments)
+    native = arguments.at == "native"
+    runner: Runner | None = None
     problems: list[Problem] = []
     console = Console(stderr=True)
     work = list(zip(images, targets, strict=True))
     for source, target in track(work, "enhancing", console=console, disable=not console.is_terminal):
         try:
-            image, kind = read_with_format(source, model.experiment.channels)
-        except HqgnetError as error:
-            problems += error.problems
+            image, kind = read_with_format(source, channels)
+            runner = runner or runner_for(image)
+            enhanced = enhance_with(runner, image, guidance, native=native)
+        except DataError as error:
+            problems += [Problem(str(source), f"{p.where}: {p.what}", p.remedy) for p in error.problems]
             continue
-        enhanced = enhance_image(model, image, guidance, native=arguments.at == "native")
         write_image(target, enhanced, kind)
     print(f"{len(work) - len(problems)} of {len(work)} images enhanced into {arguments.output}")
     if problems:
         raise DataError(problems)
+
+
+def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3], Tensor | None, Callable[[Tensor], Runner]]:
+    """Return channels, guidance, and what makes a runner when the first image is there."""
+    folder = exported_folder(arguments.model)
+    if folder is not None:
+        _check_exported(arguments)
+        exported = ExportedRunner(folder)
+        _check_precision(arguments.precision, exported.description.precision)
+        return exported.description.channels, None, lambda image: exported
+    model = load_model(arguments.model, choose_device(arguments.device))
+    guidance = _guidance(model, arguments.guide, arguments.model)
+    if arguments.tile:  # mistakes are told before the first image is read
+        TiledRunner(model, "float32", tile=arguments.tile, overlap=arguments.overlap)
+
+    def runner_for(image: Tensor) -> Runner:
+        native = arguments.at == "native"
+        if arguments.tile and native:
+            # Of a large image its middle is enough to choose the precision by.
+            image = _middle(image, arguments.tile)
+        runner, error = prepared_runner(model, arguments.precision, image, guidance, native=native)
+        if error is not None:
+            print(f"{runner.precision}: bfloat16 differs from float32 by {error}", file=sys.stderr)
+        if not arguments.tile:
+            return runner
+        return TiledRunner(model, runner.precision, tile=arguments.tile, overlap=arguments.overlap)
+
+    return model.experiment.channels, guidance, runner_for
 
 
 def _find_images(source: Path) -> list[Path]:
@@ -68,14 +102,42 @@ def _targets(source: Path, images: list[Path], output: Path) -> list[Path]:
     return targets
 
 
-def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor:
+def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor | None:
+    if not model.networks.guidance_size:
+        return None
     if guide is not None:
         image = read_image(guide, model.experiment.channels)
         device = next(model.networks.generator.parameters()).device
-        return image_guidance(model.networks.cue_extractor, image, model.experiment.image_size, device)
+        return image_guidance(model.networks, image, model.experiment.image_size, device)
     if model.guidance is None:
         remedy = "Give an HQ image with --guide"
         raise ModelFileError(
             Problem(str(model_path), "holds no guidance: no site offered its HQ cue", remedy)
         )
     return model.guidance
+
+
+def _check_exported(arguments: argparse.Namespace) -> None:
+    unmet = {
+        "--guide": (arguments.guide is not None, "an exported network holds no cue extractor"),
+        "--tile": (arguments.tile is not None, "an exported network takes its statistics from what it sees"),
+        "--device": (arguments.device not in ("auto", "cpu"), "exported networks run on the processor"),
+    }
+    problems = [
+        Problem(option, what, "Leave it out, or give the model file that was exported")
+        for option, (is_given, what) in unmet.items()
+        if is_given
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _check_precision(wish: str, exported: str) -> None:
+    if wish not in ("auto", exported):
+        remedy = "Leave it out, or export the model again in the other precision"
+        raise ConfigurationError(Problem("--precision", f"this network was exported in {exported}", remedy))
+
+
+def _middle(image: Tensor, side: int) -> Tensor:
+    top, left = (max(0, length - side) // 2 for length in image.shape[-2:])
+    return image[..., top : top + side, left : left + side]

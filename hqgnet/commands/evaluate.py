@@ -16,7 +16,12 @@ from hqgnet.model_file import load_model
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print, and by option write, the row of one site."""
+    """Print, and by option write, the row of one site; with ``--guides``, figures under many guides."""
+    if arguments.guides:
+        from hqgnet.commands.evaluate_guides import evaluate_guides
+
+        evaluate_guides(arguments)
+        return
     config = load_site_config(arguments.site)
     device = choose_device(config.device)
     model = load_model(arguments.model, device)
@@ -25,8 +30,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if problems:
         raise ConfigurationError(problems)
     data = SiteData.open(config)
-    if arguments.guidance == "site":
-        guidance = site_guidance(model.networks.cue_extractor, data, experiment.image_size, device)
+    if arguments.guidance == "site" or not model.networks.guidance_size:
+        guidance = site_guidance(model.networks, data, experiment, device)
     elif model.guidance is not None:
         guidance = model.guidance
     else:
@@ -34,7 +39,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ModelFileError(Problem(str(arguments.model), "holds no guidance", remedy))
     with_task = bool(model.details.get("task_trained", True))
     scores = evaluate_site(
-        model.networks, data, guidance, experiment.image_size, arguments.split, with_task=with_task
+        model.networks,
+        data,
+        guidance,
+        experiment.image_size,
+        arguments.split,
+        with_task=with_task,
+        metrics=experiment.metrics,
     )
     text = json.dumps({"site": config.name, "split": arguments.split, **scores.row()}, indent=2) + "\n"
     if arguments.json:

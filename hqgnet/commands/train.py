@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace) -> None:
         )
 
     trainer = train_centrally(experiment, data, device, report)
-    guidance, _ = mean_guidance(trainer.networks.cue_extractor, data, experiment.image_size, device)
+    guidance, _ = mean_guidance(trainer.networks, data, experiment.image_size, device)
     save_model(
         arguments.output, trainer.networks, experiment, guidance=guidance, details={"trained": "centrally"}
     )

@@ -35,18 +35,25 @@ class Batch:
         hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``.
         masks: Masks of those of ``lq`` that have one, ``(L, 1, S, S)`` of 0 and 1; None if there are none.
         labelled: Which of ``lq`` those are, ``(B,)`` bool; None if ``masks`` is None.
+        grades: Levels of those of ``lq`` that have one, ``(L,)`` int64; None if there are none.
+        graded: Which of ``lq`` those are, ``(B,)`` bool; None if ``grades`` is None.
     """
 
     lq: Tensor
     hq: Tensor
     masks: Tensor | None = None
     labelled: Tensor | None = None
+    grades: Tensor | None = None
+    graded: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        labelled = None if self.labelled is None else self.labelled.to(device)
-        return Batch(self.lq.to(device), self.hq.to(device), masks, labelled)
+        labels = (self.masks, self.labelled, self.grades, self.graded)
+        return Batch(
+            self.lq.to(device),
+            self.hq.to(device),
+            *(None if label is None else label.to(device) for label in labels),
+        )
 
 
 class UnpairedBatches:
@@ -59,11 +66,12 @@ class UnpairedBatches:
         seed: Decides order and flips. The site's name does not.
         need_masks: Give masks. The ``cooperate`` phase then uses, of a site that has masks, only LQ images
             with one; a pooled site that has none takes part with all its images, as it would in a federation.
+        need_grades: Give grades, with the same rule; where both are needed, a mask or a grade suffices.
         cache_bytes: Memory for images, at two bytes a value; what does not fit is read again each time.
 
     Raises:
-        DataError: If there is no LQ or HQ training image (or no mask where needed), if the sites differ in
-            channels, or if a file has gone bad since its site was opened.
+        DataError: If there is no LQ or HQ training image (or no mask or grade where needed), if the sites
+            differ in channels, or if a file has gone bad since its site was opened.
     """
 
     def __init__(
@@ -73,17 +81,16 @@ class UnpairedBatches:
         batch_size: int,
         seed: int,
         need_masks: bool = False,
+        need_grades: bool = False,
         *,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         sites = (site_data,) if isinstance(site_data, SiteData) else tuple(site_data)
         lq = [sample for site in sites for sample in site.lq["train"]]
         hq = [sample for site in sites for sample in site.hq["train"]]
-        masked = [index for index, sample in enumerate(lq) if sample.mask is not None]
-        _check(sites, lq, hq, masked, need_masks)
+        _check(sites, lq, hq, need_masks, need_grades)
         self._batch_size = batch_size
         self._seed = seed
-        self._need_masks = need_masks
         channels = sites[0].config.channels
         images = min(len(lq) + len(hq), cache_bytes // (2 * channels * image_size**2))
         transform = training_transforms(image_size, channels)
@@ -92,10 +99,18 @@ class UnpairedBatches:
         with _plain_errors():
             self._lq = _cached([_files(sample, need_masks) for sample in lq], transform, lq_images)
             self._hq = _cached([_files(sample, False) for sample in hq], transform, images - lq_images)
+        self._grades = [sample.grade if need_grades else None for sample in lq]
         self._all = np.arange(len(lq))
-        unlabelled = [not site.has_masks for site in sites for _ in site.lq["train"]]
-        joint = sorted({*masked, *np.flatnonzero(unlabelled).tolist()})
-        self._joint = np.array(joint, dtype=np.int64)
+        labelled = [
+            (need_masks and sample.mask is not None) or grade is not None
+            for sample, grade in zip(lq, self._grades, strict=True)
+        ]
+        unlabelled = [
+            not ((need_masks and site.has_masks) or (need_grades and site.has_grades))
+            for site in sites
+            for _ in site.lq["train"]
+        ]
+        self._joint = np.flatnonzero(np.logical_or(labelled, unlabelled))
 
     def batch(self, phase: str, step: int) -> Batch:
         """Return the batch of a step: LQ images in a new random order each epoch, HQ images drawn at random.
@@ -104,17 +119,14 @@ class UnpairedBatches:
             phase: Name of the training phase; each has its own order.
             step: Counted from 0 over the whole phase.
         """
-        chosen = self._joint if self._need_masks and phase == "cooperate" else self._all
+        chosen = self._joint if phase == "cooperate" else self._all
         first = step * self._batch_size
         lq_indexes = chosen[self._in_epochs(f"{phase}/lq", len(chosen), first, first + self._batch_size)]
         hq_indexes = self._random(f"{phase}/hq", step).randint(len(self._hq), size=self._batch_size)
         lq = self._flipped(self._lq, lq_indexes, f"{phase}/lq", step)
         hq = self._flipped(self._hq, hq_indexes, f"{phase}/hq", step)
-        masks = [sample[MASK] for sample in lq if MASK in sample]
-        if not masks:
-            return Batch(_stack(lq), _stack(hq))
-        labelled = torch.tensor([MASK in sample for sample in lq])
-        return Batch(_stack(lq), _stack(hq), torch.stack(masks).float(), labelled)
+        masks, grades = [sample.get(MASK) for sample in lq], [self._grades[index] for index in lq_indexes]
+        return Batch(_stack(lq), _stack(hq), *_masks(masks), *_levels(grades))
 
     def pretraining_batch(self, step: int) -> Tensor:
         """Return ``(B, C, S, S)`` for the autoencoder: half HQ, half LQ; an odd batch size alternates."""
@@ -168,6 +180,20 @@ def _cached(files: list[dict[str, Any]], transform: Any, images: int) -> CacheDa
         )
 
 
+def _masks(masks: Sequence[Tensor | None]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None, None
+    return torch.stack(given).float(), torch.tensor([mask is not None for mask in masks])
+
+
+def _levels(grades: Sequence[int | None]) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    given = [grade for grade in grades if grade is not None]
+    if not given:
+        return None, None
+    return torch.tensor(given), torch.tensor([grade is not None for grade in grades])
+
+
 def _stack(samples: Sequence[dict[str, Tensor]]) -> Tensor:
     return torch.stack([sample[IMAGE] for sample in samples]).float()
 
@@ -187,8 +213,8 @@ def _check(
     sites: Sequence[SiteData],
     lq: Sequence[Sample],
     hq: Sequence[Sample],
-    masked: Sequence[int],
     need_masks: bool,
+    need_grades: bool,
 ) -> None:
     where = " + ".join(site.config.name for site in sites) or "no site"
     problems = [
@@ -196,10 +222,13 @@ def _check(
         for name, samples in (("LQ", lq), ("HQ", hq))
         if not samples
     ]
-    if need_masks and lq and not masked:
-        problems.append(
-            Problem(where, "no LQ training image has a mask", "Give images.masks in the site file")
-        )
+    for kind, needed, there in (
+        ("mask", need_masks, any(site.has_masks for site in sites)),
+        ("grade", need_grades, any(site.has_grades for site in sites)),
+    ):
+        if needed and lq and not there:
+            what = f"no LQ training image has a {kind}"
+            problems.append(Problem(where, what, f"Give images.{kind}s in the site file"))
     if len({site.config.channels for site in sites}) > 1:
         problems.append(Problem(where, "the sites differ in channels", "Pool only grey or only colour sites"))
     if problems:

@@ -21,13 +21,18 @@ class _Frozen(BaseModel):
 
 
 class ImageFolders(_Frozen):
-    """Folders of images, searched with their sub-folders; relative to the YAML file."""
+    """Folders of images, searched with their sub-folders, and the grades; relative to the YAML file."""
 
     lq: Path = Field(description="folder of low-quality images")
     hq: Path | None = Field(None, description="folder of high-quality images, of other patients or moments")
     masks: Path | None = Field(None, description="folder of masks, each named like its LQ image")
     twins: Path | None = Field(
         None, description="folder of clean versions of LQ images, each named like it; for judging only"
+    )
+    grades: Path | None = Field(
+        None,
+        description="CSV with columns file, grade: the level (0 to 3) of each LQ image; file is relative "
+        "to the CSV's folder",
     )
 
 
@@ -114,8 +119,9 @@ def load_site_config(path: Path) -> SiteConfig:
     """
     config = load_yaml_model(path, SiteConfig)
     root = path.parent.absolute()
-    folders = {name: root / value for name, value in config.images if value is not None}
+    given = {name: root / value for name, value in config.images if value is not None}
     work = root / config.work
+    folders = {name: folder for name, folder in given.items() if name != "grades"}
     problems = _overlaps(folders, work, str(path))
     if problems:
         raise ConfigurationError(problems)
@@ -126,7 +132,7 @@ def load_site_config(path: Path) -> SiteConfig:
     server = config.server
     if server is not None:
         server = server.model_copy(update={"ca": root / server.ca, "key": root / server.key})
-    images = config.images.model_copy(update=folders)
+    images = config.images.model_copy(update=given)
     return config.model_copy(update={"images": images, "split": split, "work": work, "server": server})
 
 

@@ -9,16 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
-from hqgnet.data.reading import IMAGE_SUFFIXES, is_coloured, read_image, read_mask
+from hqgnet.data.grades import read_grades
+from hqgnet.data.image_folders import find_images
+from hqgnet.data.reading import is_coloured, read_image, read_mask
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.data.splits import SPLITS, Place, assign_splits
 from hqgnet.data.transforms import resize_longer_side, resize_mask
 from hqgnet.errors import DataError, Problem
 
 Observer = Callable[[Path, Tensor], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class Sample:
         patient: Whose it is; never leaves the site.
         mask: Its mask file, if any (LQ only).
         twin: The file of its clean version, if any (LQ only); for judging, never for training.
+        grade: The level of the whole image, from 0, if it has one (LQ only).
     """
 
     path: Path
     patient: str
     mask: Path | None = None
     twin: Path | None = None
+    grade: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class EvaluationItem:
         lq: ``(C, H, W)`` in [0, 1].
         mask: ``(1, H, W)`` of 0 and 1, or None.
         twin: Clean version, ``(C, H, W)`` in [0, 1], or None.
+        grade: Level of the whole image, from 0, or None.
     """
 
     index: int
@@ -55,6 +62,7 @@ class EvaluationItem:
     lq: Tensor
     mask: Tensor | None
     twin: Tensor | None
+    grade: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,11 @@ class SiteData:
         return any(sample.mask for sample in self.lq["train"])
 
     @property
+    def has_grades(self) -> bool:
+        """Whether an LQ training image has a grade."""
+        return any(sample.grade is not None for sample in self.lq["train"])
+
+    @property
     def has_twins(self) -> bool:
         """Whether an LQ image has a clean twin to judge by."""
         return any(sample.twin for samples in self.lq.values() for sample in samples)
@@ -94,6 +107,8 @@ class SiteData:
         ``skipped``; the draw of splits counts them, so that a file that goes bad moves no patient to another
         split.
 
+        Grades are read from their file, which must name every LQ image to train on.
+
         Args:
             config: The site file.
             observe: Called with every file that can be read and its pixels (of a mask: 0 and 1), while they
@@ -102,7 +117,7 @@ class SiteData:
         Raises:
             DataError: With all problems of the site: missing folders, no usable LQ or HQ training image,
                 masks or twins without their image or of another size, coloured images at a site of one
-                channel, mistakes in the split.
+                channel, mistakes in the split or in the grades.
         """
         return _Opening(config, observe).finish()
 
@@ -121,7 +136,7 @@ class SiteData:
                 else resize_longer_side(read_image(sample.twin, channels), image_size)
             )
             lq = resize_longer_side(read_image(sample.path, channels), image_size)
-            yield EvaluationItem(index, sample, lq, mask, twin)
+            yield EvaluationItem(index, sample, lq, mask, twin, sample.grade)
 
 
 @dataclass(frozen=True)
@@ -151,6 +166,7 @@ class _Opening:
             masks = list(self._masks.values())
             self._checked |= zip(masks, pool.map(partial(self._check, read_mask), masks), strict=True)
         self._places = self._assign(lq, hq)
+        self._grades = self._read_grades(lq)
 
     def finish(self) -> SiteData:
         """Return the site, or raise everything that is wrong with it."""
@@ -165,23 +181,17 @@ class _Opening:
         skipped = tuple(problem for checked in self._checked.values() for problem in checked.problems)
         return SiteData(self._config, lq, hq, skipped, (min(sides), max(sides)))
 
+    def _unless_wrong(self, read: Callable[[], _T], otherwise: _T) -> _T:
+        """Keep what is wrong for later, so that all of it is said at once."""
+        try:
+            return read()
+        except DataError as error:
+            self._problems.extend(error.problems)
+            return otherwise
+
     def _find(self, name: str, folder: Path | None) -> list[Path]:
         where = f"site {self._config.name}: images.{name}"
-        if folder is None:
-            self._problems.append(Problem(where, "is not given", "Name the folder in the site file"))
-            return []
-        if not folder.is_dir():
-            self._problems.append(
-                Problem(where, f"folder {folder} is missing", "Create it or correct the path")
-            )
-            return []
-        found = [Path(root, file) for root, _, files in os.walk(folder) for file in files if file[0] != "."]
-        images = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-        if not images:
-            what = f"folder {folder} holds no image ({len(found)} other files)"
-            remedy = f"Put images there; suffixes read are {', '.join(sorted(IMAGE_SUFFIXES))}"
-            self._problems.append(Problem(where, what, remedy))
-        return sorted(images, key=lambda path: path.relative_to(folder).as_posix())
+        return self._unless_wrong(partial(find_images, folder, where), [])
 
     def _companions(self, name: str, folder: Path | None) -> dict[Path, Path]:
         """Return masks or twins by their LQ image."""
@@ -212,13 +222,10 @@ class _Opening:
         if not (lq and hq):
             # Said already; that the split names the missing images would say it again for each of them.
             return {}
-        try:
-            places = assign_splits(self._config.split, lq, hq)
-        except DataError as error:
-            self._problems.extend(error.problems)
-            return {}
+        none: dict[Path, Place] = {}
+        places = self._unless_wrong(partial(assign_splits, self._config.split, lq, hq), none)
         split = self._config.split
-        patients = {places[path].patient for path in lq}
+        patients = {places[path].patient for path in lq if path in places}
         if split.file is None and split.test > 0 and len(patients) == 1:
             what = (
                 f"all {len(lq)} LQ images are of one patient ({patients.pop()!r}): none is left for testing"
@@ -227,6 +234,14 @@ class _Opening:
             where = f"site {self._config.name}: split.patient_pattern {split.patient_pattern!r}"
             self._problems.append(Problem(where, what, remedy))
         return places
+
+    def _read_grades(self, lq: Sequence[Path]) -> dict[Path, int]:
+        file = self._config.images.grades
+        if file is None or not lq:
+            return {}
+        splits = {path: place.split for path, place in self._places.items()}
+        required = [path for path in lq if self._shape(path) and splits.get(path) == "train"]
+        return self._unless_wrong(partial(read_grades, file, lq, required), {})
 
     def _check_sizes(self) -> None:
         for kind, companions in (("mask", self._masks), ("twin", self._twins)):
@@ -256,9 +271,9 @@ class _Opening:
         samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
         for path in readable:
             if place := self._places.get(path):
-                masks, twins = (self._masks, self._twins) if name == "lq" else ({}, {})
-                mask, twin = self._usable(masks.get(path)), self._usable(twins.get(path))
-                samples[place.split].append(Sample(path, place.patient, mask, twin))
+                mask, twin = self._usable(self._masks.get(path)), self._usable(self._twins.get(path))
+                grade = self._grades.get(path)
+                samples[place.split].append(Sample(path, place.patient, mask, twin, grade))
         where = f"site {self._config.name}: images.{name}"
         if self._files[name] and not readable:
             first = self._checked[self._files[name][0]].problems[0]

@@ -13,13 +13,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hqgnet.config import FederationConfig, PhaseName
+from hqgnet.metrics.names import GRADING, IMAGE_METRICS, SEGMENTATION
 
-GroupName = Literal["cue_extractor", "generator", "discriminator", "task", "autoencoder_decoder"]
+GroupName = Literal[
+    "cue_extractor", "generator", "backward_generator", "discriminator", "task", "autoencoder_decoder"
+]
 _Names = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
-
-
-SEGMENTATION = "segmentation"
-"""Names the confusion counts and score histograms of the downstream network in ``metrics``."""
 
 
 class _Frozen(BaseModel):
@@ -45,11 +44,11 @@ class SitePolicy(_Frozen):
         None, description="aggregation rules that it takes part in; null: any"
     )
     groups: tuple[GroupName, ...] = Field(
-        ("cue_extractor", "generator", "task", "autoencoder_decoder"),
+        ("cue_extractor", "generator", "backward_generator", "task", "autoencoder_decoder"),
         description="parameter groups that may leave",
     )
     metrics: tuple[_Names, ...] | None = Field(
-        None, description="metrics whose sums may leave, such as psnr or segmentation; null: all"
+        None, description="metrics whose sums may leave, such as psnr, segmentation or grading; null: all"
     )
     losses: bool = Field(True, strict=True, description="whether mean training losses may leave")
     steps_per_round: int = Field(10_000, strict=True, ge=1, description="most training steps a round")
@@ -89,10 +88,7 @@ class SitePolicy(_Frozen):
     @field_validator("metrics")
     @classmethod
     def _are_metrics(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        # Here, since most who read a site file have no use for numpy.
-        from hqgnet.scores import IMAGE_METRICS
-
-        return _known(names, (*IMAGE_METRICS, SEGMENTATION), "metric")
+        return _known(names, (*IMAGE_METRICS, SEGMENTATION, GRADING), "metric")
 
     @model_validator(mode="after")
     def _consistent(self) -> SitePolicy:

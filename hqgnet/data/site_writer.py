@@ -1,11 +1,11 @@
-"""Write a site folder: images, masks, twins, the split by patient and the site's YAML, all or nothing."""
+"""Write a site folder: images, masks, twins, grades, the split by patient and the YAML, all or nothing."""
 
 from __future__ import annotations
 
 import csv
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hqgnet.data.grades import LEVELS
 from hqgnet.errors import DataError, OutputError, Problem
 
 Quality = Literal["lq", "hq"]
@@ -35,6 +36,7 @@ images:
 OPTIONAL_LINES = {
     "masks": "  masks: masks           # one for each low-quality image, under the same file name\n",
     "twins": "  twins: twins           # clean validation and test images: for judging, never for training\n",
+    "grades": "  grades: grades.csv     # columns file, grade: the level of each low-quality image\n",
 }
 
 
@@ -50,6 +52,7 @@ class SiteImage:
         image: (H, W, C) in [0, 1], C 1 or 3.
         mask: (H, W) uint8, 0 or 255, or None.
         twin: The clean (H, W, C) image, outside the train split only, or None.
+        grade: The level of an LQ image, from 0, or None.
     """
 
     file: str
@@ -59,11 +62,14 @@ class SiteImage:
     image: NDArray[np.float64]
     mask: NDArray[np.uint8] | None = None
     twin: NDArray[np.float64] | None = None
+    grade: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse paired training."""
+        """Refuse paired training, and grades that nobody would read."""
         if self.twin is not None and self.split == "train":
             raise ValueError(f"{self.file}: a clean twin in the train split would make the training paired")
+        if self.grade is not None and (self.quality != "lq" or self.grade not in range(LEVELS)):
+            raise ValueError(f"{self.file}: only LQ images have a grade, from 0 to {LEVELS - 1}")
 
 
 def refuse_to_overwrite(folders: Iterable[Path]) -> None:
@@ -127,9 +133,10 @@ def write_site(
 
 
 def _write_images(folder: Path, images: Iterable[SiteImage]) -> set[str]:
-    """Write images and ``split.csv``; returns which of the optional folders came to be."""
+    """Write images and tables; returns which of the optional folders and files came to be."""
     rows: dict[str, tuple[str, str]] = {}
     split_of: dict[str, str] = {}
+    grades: dict[str, int | None] = {}
     kinds: set[str] = set()
     for item in images:
         path = f"images/{item.quality}/{item.file}"
@@ -139,17 +146,27 @@ def _write_images(folder: Path, images: Iterable[SiteImage]) -> set[str]:
             raise ValueError(f"patient {item.patient} is in {split_of[item.patient]} and in {item.split}")
         rows[path] = (item.patient, item.split)
         _write_png(folder / path, to_8_bit(item.image))
+        if item.quality == "lq":
+            grades[path] = item.grade
         if item.mask is not None:
             kinds.add("masks")
             _write_png(folder / "masks" / item.file, item.mask)
         if item.twin is not None:
             kinds.add("twins")
             _write_png(folder / "twins" / item.file, to_8_bit(item.twin))
-    with (folder / "split.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "patient", "split"])
-        writer.writerows((path, *rows[path]) for path in sorted(rows))
+    _write_table(folder / "split.csv", ("file", "patient", "split"), ((p, *rows[p]) for p in sorted(rows)))
+    if any(grade is not None for grade in grades.values()):
+        kinds.add("grades")
+        _write_table(folder / "grades.csv", ("file", "grade"), ((p, grades[p]) for p in sorted(grades)))
     return kinds
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -> None:
+    """Write a CSV; None becomes an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def to_8_bit(image: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import os
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqgnet.data.site_config import SplitConfig
+from hqgnet.data.tables import read_rows
 from hqgnet.errors import DataError, Problem
 
 SPLITS = ("train", "validation", "test")
@@ -97,7 +97,7 @@ def _patients(pattern: str, paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def _read_split_file(file: Path, paths: Sequence[Path]) -> dict[Path, Place]:
-    rows = _rows(file)
+    rows = read_rows(file, _COLUMNS, "split.file")
     wanted = {os.path.abspath(path): path for path in paths}
     places: dict[Path, Place] = {}
     splits_of: defaultdict[str, set[str]] = defaultdict(set)
@@ -132,23 +132,3 @@ def _read_split_file(file: Path, paths: Sequence[Path]) -> dict[Path, Place]:
     if problems:
         raise DataError(problems)
     return places
-
-
-def _rows(file: Path) -> list[tuple[int, tuple[str, str, str]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.DictReader(opened)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                what = f"has no column {', '.join(missing)}"
-                raise DataError(Problem(str(file), what, f"Its first line must be {','.join(_COLUMNS)}"))
-            return [
-                (reader.line_num, tuple((row[column] or "").strip() for column in _COLUMNS))  # type: ignore[misc]
-                for row in reader
-            ]
-    except FileNotFoundError as error:
-        raise DataError(Problem(str(file), "is missing", "Check split.file in the site file")) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            Problem(str(file), f"cannot be read as CSV ({error})", "Save it as UTF-8 CSV")
-        ) from error

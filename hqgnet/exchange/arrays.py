@@ -25,6 +25,8 @@ Array = NDArray[np.float32] | NDArray[np.int64]
 Arrays = dict[str, Array]
 _DTYPES = {"torch.float32": "float32", "torch.int64": "int64"}
 _LARGEST_INTEGER = 2**32
+# OpenBLAS brings threads to longer products, which wait for each other on a busy machine.
+_BLOCK = 8192
 
 
 class ArrayFault(StrEnum):
@@ -127,10 +129,18 @@ def distance(arrays: Mapping[str, Array], origin: Mapping[str, Array]) -> float:
     """L2 norm of the difference between float arrays and those of the same names in ``origin``."""
     return math.sqrt(
         math.fsum(
-            _square(array.astype(np.float64) - origin[name])
+            _squared_distance(array.reshape(-1), origin[name].reshape(-1))
             for name, array in arrays.items()
             if _is_float(array)
         )
+    )
+
+
+def _squared_distance(first: Array, second: Array) -> float:
+    # In blocks that stay in the processor's cache: faster, and without copies of the whole array.
+    return math.fsum(
+        _square(first[start : start + _BLOCK].astype(np.float64) - second[start : start + _BLOCK])
+        for start in range(0, first.size, _BLOCK)
     )
 
 

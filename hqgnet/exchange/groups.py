@@ -12,70 +12,135 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from hqgnet.config import FederationConfig, PhaseName
+from hqgnet.config import Experiment, FederationConfig, PhaseName
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-GROUPS = ("cue_extractor", "generator", "discriminator", "task", "autoencoder_decoder")
-_BY_PHASE: dict[PhaseName, tuple[str, ...]] = {
-    "pretrain": ("cue_extractor", "autoencoder_decoder"),
-    "enhance": ("cue_extractor", "generator", "discriminator"),
-    "cooperate": ("cue_extractor", "generator", "discriminator", "task"),
-}
+GROUPS = (
+    "cue_extractor",
+    "generator",
+    "backward_generator",
+    "discriminator",
+    "task",
+    "autoencoder_decoder",
+)
+_PRETRAINED = ("cue_extractor", "autoencoder_decoder")
 
 # Walking through all modules takes as long as reading a small message; names do not change.
 _NAMES: WeakKeyDictionary[Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
-def shared_groups(phase: PhaseName, federation: FederationConfig, has_labels: bool = True) -> tuple[str, ...]:
-    """Return the groups that a site sends after a round of ``phase``.
+def trained_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = True) -> tuple[str, ...]:
+    """Return the groups that a site trains in ``phase``; none if it has nothing to train there.
 
     Args:
         phase: The phase.
-        federation: Decides whether the discriminator is shared.
-        has_labels: Whether the site has masks. Without them its downstream network has learned nothing, so
-            it sends none; it still receives the global one. True gives the groups that every site receives.
+        experiment: Gives the method, and who is frozen when.
+        has_labels: Whether the site has what the downstream network learns from, masks or grades. Without
+            them it trains the enhancer alone.
     """
-    groups = _BY_PHASE[phase]
-    if not federation.share_discriminator:
-        groups = tuple(group for group in groups if group != "discriminator")
-    if not has_labels:
-        groups = tuple(group for group in groups if group != "task")
-    return groups
+    if phase == "pretrain":
+        return _PRETRAINED
+    enhancer = _enhancer_groups(experiment)
+    if phase == "enhance":
+        return enhancer
+    downstream = experiment.downstream
+    groups = enhancer if downstream.enhancer_trained_in_cooperate else ()
+    return (*groups, "task") if downstream.trained_in_cooperate and has_labels else groups
+
+
+def received_groups(phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
+    """Return the groups that every site receives for a round of ``phase``: all that the phase runs.
+
+    What is frozen is received and not sent. A site without labels receives the downstream network too.
+    """
+    groups = dict.fromkeys(trained_groups(phase, experiment))
+    if phase != "pretrain":
+        groups |= dict.fromkeys(_used_groups(experiment))
+    if phase == "cooperate":
+        groups |= {"task": None}
+    return tuple(group for group in GROUPS if group in groups and _is_shared(group, experiment.federation))
+
+
+def shared_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = True) -> tuple[str, ...]:
+    """Return the groups that a site sends after a round of ``phase``; none if it takes no part.
+
+    Args:
+        phase: The phase.
+        experiment: Gives the method, who is frozen, and whether the discriminator is shared.
+        has_labels: See :func:`trained_groups`; a downstream network that has learned nothing is not sent.
+    """
+    groups = trained_groups(phase, experiment, has_labels)
+    return tuple(group for group in groups if _is_shared(group, experiment.federation))
+
+
+def inference_groups(experiment: Experiment) -> tuple[str, ...]:
+    """Return the groups that enhance an image."""
+    is_guided = experiment.method == "hqgnet" and experiment.ablation.guidance == "hq"
+    return ("cue_extractor", "generator") if is_guided else ("generator",)
+
+
+def published_groups(experiment: Experiment) -> tuple[str, ...]:
+    """Return the groups of a model that is used: what enhances, and the downstream network."""
+    return (*inference_groups(experiment), "task")
+
+
+def has_personal_model(experiment: Experiment) -> bool:
+    """Return whether a part of the model that is used stays at each site: there is no one global model."""
+    federation = experiment.federation
+    is_local = any(group in federation.local_groups for group in published_groups(experiment))
+    return is_local or not federation.share_normalization
+
+
+def takes_part(phase: PhaseName, experiment: Experiment, has_labels: bool) -> bool:
+    """Return whether a site trains in ``phase``.
+
+    In phase ``cooperate`` a site without labels sits out where ``federation.unlabelled_sites`` says so, and
+    where the downstream network alone is trained.
+    """
+    if phase == "cooperate" and not has_labels and experiment.federation.unlabelled_sites == "skip":
+        return False
+    return bool(trained_groups(phase, experiment, has_labels))
+
+
+def received_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of all parameters and buffers that a site receives for a round of ``phase``."""
+    return keys_of(networks, received_groups(phase, experiment), experiment.federation)
 
 
 def shared_keys(
-    networks: Module, phase: PhaseName, federation: FederationConfig, has_labels: bool = True
+    networks: Module, phase: PhaseName, experiment: Experiment, has_labels: bool = True
 ) -> tuple[str, ...]:
     """Return the names of all parameters and buffers that a site sends after a round of ``phase``, in order.
 
     Args:
         networks: Decides the names; values do not matter.
         phase: See :func:`shared_groups`.
-        federation: See :func:`shared_groups`; without ``share_normalization`` everything of batch
+        experiment: See :func:`shared_groups`; without ``federation.share_normalization`` everything of batch
             normalisation layers stays at the site (FedBN, arXiv 2102.07623).
         has_labels: See :func:`shared_groups`.
     """
-    return keys_of(networks, shared_groups(phase, federation, has_labels), federation)
+    return keys_of(networks, shared_groups(phase, experiment, has_labels), experiment.federation)
 
 
-def evaluation_keys(networks: Module, federation: FederationConfig, *, with_task: bool) -> tuple[str, ...]:
+def evaluation_keys(networks: Module, experiment: Experiment, *, with_task: bool) -> tuple[str, ...]:
     """Return the names of what a site receives to judge the global model."""
-    groups = ("cue_extractor", "generator", "task") if with_task else ("cue_extractor", "generator")
-    return keys_of(networks, groups, federation)
+    groups = published_groups(experiment) if with_task else inference_groups(experiment)
+    travelling = [group for group in groups if _is_shared(group, experiment.federation)]
+    return keys_of(networks, travelling, experiment.federation)
 
 
 def local_keys(networks: Module, federation: FederationConfig) -> tuple[str, ...]:
     """Return the names of the networks' parameters that every site keeps as its own from round to round."""
-    groups = tuple(group for group in GROUPS if group != "discriminator" or federation.share_discriminator)
+    groups = tuple(group for group in GROUPS if _is_shared(group, federation))
     travelling = set(keys_of(networks, groups, federation))
     return tuple(name for name in _names(networks) if name not in travelling)
 
 
 def keys_of(networks: Module, groups: Iterable[str], federation: FederationConfig) -> tuple[str, ...]:
-    """Return the names in ``groups``, without batch normalisation where that is not shared."""
-    prefixes = tuple(f"{group}." for group in groups)
+    """Return the names in ``groups`` that are not local, nor batch normalisation where that is local."""
+    prefixes = tuple(f"{group}." for group in groups if group not in federation.local_groups)
     kept_home = set() if federation.share_normalization else normalization_keys(networks)
     return tuple(name for name in _names(networks) if name.startswith(prefixes) and name not in kept_home)
 
@@ -96,3 +161,26 @@ def _names(networks: Module) -> tuple[str, ...]:
     if networks not in _NAMES:
         _NAMES[networks] = tuple(networks.state_dict())
     return _NAMES[networks]
+
+
+def _enhancer_groups(experiment: Experiment) -> tuple[str, ...]:
+    """What an enhancer trains."""
+    if experiment.method == "stillgan":
+        return ("generator", "backward_generator", "discriminator")
+    if experiment.method == "hqgnet" and experiment.ablation.guidance == "hq":
+        return ("cue_extractor", "generator", "discriminator")
+    return ("generator", "discriminator")
+
+
+def _used_groups(experiment: Experiment) -> tuple[str, ...]:
+    """What runs in training beside what is trained: EnlightenGAN's feature network, a frozen enhancer."""
+    features = ("cue_extractor",) if experiment.method == "enlightengan" else ()
+    return (*inference_groups(experiment), *features)
+
+
+def _is_shared(group: str, federation: FederationConfig) -> bool:
+    if group in federation.local_groups:
+        return False
+    if group == "discriminator":
+        return federation.share_discriminator
+    return group not in federation.local_groups

@@ -29,6 +29,9 @@ _DETAIL: Mapping[str, Callable[[Tensor, Tensor | None], Tensor]] = MappingProxyT
     {"ag": average_gradient, "en": entropy}
 )
 
+SMALLEST_SIDES: Mapping[str, int] = MappingProxyType({name: side for name, (side, _) in _SCENE.items()})
+"""Pixels a side that an image, or its field of view, must have."""
+
 METRICS = (*_SCENE, *_DETAIL)
 """Names: NIQE, BRISQUE and PIQE (lower is better), average gradient and entropy (higher)."""
 

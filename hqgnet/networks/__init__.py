@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from hqgnet.networks.autoencoder import AutoencoderDecoder, reconstruct
-from hqgnet.networks.build import Networks, build_networks
+from hqgnet.networks.build import (
+    EnlightenGanNetworks,
+    HqgNetworks,
+    Networks,
+    StillGanNetworks,
+    build_networks,
+    networks_of,
+)
 from hqgnet.networks.csnet import CSNet, SegmentationNetwork
 from hqgnet.networks.cue_extractor import CueExtractor
 from hqgnet.networks.discriminator import Discriminator
@@ -19,12 +26,16 @@ __all__ = [
     "CueExtractor",
     "Discriminator",
     "Encoded",
+    "EnlightenGanNetworks",
     "Generator",
+    "HqgNetworks",
     "Networks",
     "Padding",
     "SegmentationNetwork",
+    "StillGanNetworks",
     "build_networks",
     "frozen_statistics",
+    "networks_of",
     "pad_to_multiple",
     "reconstruct",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqgnet.networks.resnet import ResNet
 from hqgnet.presets import NetworkNumbers
 
 CUE_STRIDE = 32
+CUE_GRID = 8
+"""Height and width of the feature maps that guide where vectors do not (Fig. 8): the same for every image."""
 
 
 class CueExtractor(nn.Module):
@@ -36,5 +39,13 @@ class CueExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return v_z (B, guidance_dim) of images (B, C, H, W) in [0, 1], of any size."""
-        guidance: Tensor = self.fc(self.trunk(images).mean(dim=(2, 3)))
+        return self.vector(self.trunk(images))
+
+    def vector(self, features: Tensor) -> Tensor:
+        """Return v_z (B, guidance_dim) of the trunk's features."""
+        guidance: Tensor = self.fc(features.mean(dim=(2, 3)))
         return guidance
+
+    def grid(self, features: Tensor) -> Tensor:
+        """Return the trunk's features, pooled to 8x8 and flattened: (B, 64 * cue_widths[3])."""
+        return F.adaptive_avg_pool2d(features, CUE_GRID).flatten(1)

@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqgnet.networks.normalization import LEAKY_SLOPE, VIN
+from hqgnet.method_config import AblationConfig
+from hqgnet.networks.cue_extractor import CUE_GRID
+from hqgnet.networks.integration import Unguided, guided_level
+from hqgnet.networks.normalization import LEAKY_SLOPE, ChannelMean, resized
 from hqgnet.networks.padding import Padding, pad_to_multiple
 from hqgnet.networks.resnet import ResNet
 from hqgnet.presets import NetworkNumbers, OutputMode
@@ -22,14 +25,14 @@ class Encoded:
         images: The images as given, ``(B, C, H, W)``.
         stem: Features after the stem, of the padded images.
         features: f_1..f_4 of the padded images.
-        structure: v_y, ``(B, structure_dim)``.
+        structure: v_y, ``(B, structure_dim)``; f_4 where feature maps guide; None where v_z alone does.
         padding: What to crop from the decoder's result.
     """
 
     images: Tensor
     stem: Tensor
     features: tuple[Tensor, ...]
-    structure: Tensor
+    structure: Tensor | None
     padding: Padding
 
 
@@ -86,12 +89,22 @@ class Generator(nn.Module):
         numbers: Widths and depths.
         channels: Image channels C, 1 or 3.
         output: Overrides the numbers' output mode.
+        ablation: What guides the decoder, where and how (Table V); the paper's method by default.
     """
 
-    def __init__(self, numbers: NetworkNumbers, channels: int, output: OutputMode | None = None) -> None:
+    def __init__(
+        self,
+        numbers: NetworkNumbers,
+        channels: int,
+        output: OutputMode | None = None,
+        ablation: AblationConfig | None = None,
+    ) -> None:
         super().__init__()
+        ablation = ablation or AblationConfig()
         self.output_mode: OutputMode = output or numbers.output
-        self._stride = numbers.stride
+        self.stride = numbers.stride
+        self._guided_by = ablation.guidance_vector
+        self._cue_width = numbers.cue_widths[3]
         features, widths = numbers.feature_widths, numbers.decoder_widths
         self.encoder = ResNet(
             channels,
@@ -103,11 +116,19 @@ class Generator(nn.Module):
             kind="bottleneck",
             momentum=numbers.normalization_momentum,
         )
-        self.fc = nn.Linear(features[3], numbers.structure_dim)
+        if self._guided_by == "v_c":
+            self.pool = ChannelMean()
+            self.fc = nn.Linear(features[3], numbers.structure_dim)
         self.bottom = nn.Conv2d(features[3], widths[3], 3, padding=1)
         # From coarse to fine: r_3, r_2, r_1; then the tail.
         self.blocks = nn.ModuleList(UpBlock(widths[k + 1], features[k], widths[k]) for k in (2, 1, 0))
-        self.guided = nn.ModuleList(VIN(widths[k], numbers.joint_dim) for k in (3, 2, 1, 0))
+        condition_dim, maps = _condition_dim(numbers, ablation), self._guided_by == "feature"
+        self.guided = nn.ModuleList(
+            guided_level(ablation.normalization, widths[k], condition_dim, maps=maps)
+            if k == 3 or ablation.multi_scale
+            else Unguided()
+            for k in (3, 2, 1, 0)
+        )
         self.tail = nn.ModuleList()
         coarse, skip = widths[0], numbers.stem_width
         for width in numbers.tail_widths:
@@ -118,32 +139,65 @@ class Generator(nn.Module):
             # Small, not zero: the image starts unchanged, yet the first step already reaches every layer.
             nn.init.normal_(self.last.weight, std=1e-3)
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        if ablation.guidance == "learnable":
+            self.learned_cue = nn.Parameter(torch.randn(numbers.guidance_dim))
 
-    def forward(self, lq: Tensor, guidance: Tensor) -> Tensor:
+    def forward(self, lq: Tensor, guidance: Tensor | None) -> Tensor:
         """Enhance images ``lq`` (B, C, H, W) in [0, 1], guided by v_z ``guidance`` (B, guidance_dim)."""
         return self.decode(self.encode(lq), guidance)
 
     def encode(self, lq: Tensor) -> Encoded:
         """Encode images (B, C, H, W) in [0, 1], of any size, once for all decoding."""
-        padded, padding = pad_to_multiple(lq, self._stride)
+        padded, padding = pad_to_multiple(lq, self.stride)
         stem, features = self.encoder.pyramid(padded)
         return Encoded(lq, stem, features, self._structure(features[-1]), padding)
 
-    def structure(self, images: Tensor) -> Tensor:
+    def structure(self, images: Tensor) -> Tensor | None:
         """Return v_y = FC_e(E_e(images)), (B, structure_dim), of images (B, C, H, W), without decoding."""
-        return self._structure(self.encoder(pad_to_multiple(images, self._stride)[0]))
+        return self._structure(self.deepest(images))
 
-    def decode(self, encoded: Encoded, guidance: Tensor) -> Tensor:
+    def deepest(self, images: Tensor) -> Tensor:
+        """Return f_4 of images (B, C, H, W), padded."""
+        features: Tensor = self.encoder(pad_to_multiple(images, self.stride)[0])
+        return features
+
+    def joint(self, guidance: Tensor | None, structure: Tensor | None) -> Tensor:
+        """Return what guides the decoder: v_c = [v_z, v_y] (B, joint_dim) (Eq. 2), or what stands for it.
+
+        Args:
+            guidance: v_z, ``(B, guidance_dim)``; flattened feature maps where those guide; None where no HQ
+                image does.
+            structure: As :meth:`encode` and :meth:`structure` give it.
+        """
+        if self._guided_by == "feature":
+            if guidance is None or structure is None:
+                raise ValueError("feature maps of an HQ image and of the LQ image are needed")
+            return self.combined(guidance, structure)
+        if hasattr(self, "learned_cue") and structure is not None:
+            guidance = self.learned_cue.expand(structure.shape[0], -1)
+        return torch.cat([part for part in (guidance, structure) if part is not None], dim=1)
+
+    def combined(self, cues: Tensor, deepest: Tensor) -> Tensor:
+        """Return feature maps of the HQ image, at the size of f_4, and f_4: (B, cue width + f_4's, h, w).
+
+        Args:
+            cues: Flattened maps, as :meth:`hqgnet.networks.cue_extractor.CueExtractor.grid` gives them.
+            deepest: f_4.
+        """
+        maps = cues.view(-1, self._cue_width, CUE_GRID, CUE_GRID)
+        return torch.cat([resized(maps, deepest).to(deepest.dtype), deepest], dim=1)
+
+    def decode(self, encoded: Encoded, guidance: Tensor | None) -> Tensor:
         """Make the enhanced images.
 
         Args:
             encoded: What :meth:`encode` returned.
-            guidance: v_z, ``(B, guidance_dim)``.
+            guidance: v_z, ``(B, guidance_dim)``; see :meth:`joint`.
 
         Returns:
             ``(B, C, H, W)``; in [0, 1] except for ``residual`` output in training mode.
         """
-        joint = torch.cat([guidance, encoded.structure], dim=1)
+        joint = self.joint(guidance, encoded.structure)
         level4, *finer = self.guided
         hidden = level4(self.bottom(encoded.features[3]), joint)
         for block, vin, skip in zip(self.blocks, finer, reversed(encoded.features[:3]), strict=True):
@@ -161,7 +215,16 @@ class Generator(nn.Module):
         enhanced = encoded.images + torch.tanh(raw.float())
         return enhanced if self.training else enhanced.clamp(0.0, 1.0)
 
-    def _structure(self, deepest: Tensor) -> Tensor:
+    def _structure(self, deepest: Tensor) -> Tensor | None:
+        if self._guided_by != "v_c":
+            return deepest if self._guided_by == "feature" else None
         # FC_e on the pooled f_4 (our decision), so that any image size works.
-        structure: Tensor = self.fc(deepest.mean(dim=(2, 3)))
+        structure: Tensor = self.fc(self.pool(deepest))
         return structure
+
+
+def _condition_dim(numbers: NetworkNumbers, ablation: AblationConfig) -> int:
+    if ablation.guidance_vector == "feature":
+        return numbers.cue_widths[3] + numbers.feature_widths[3]
+    cue = 0 if ablation.guidance == "none" else numbers.guidance_dim
+    return cue + (numbers.structure_dim if ablation.guidance_vector == "v_c" else 0)

@@ -78,9 +78,14 @@ FIGURES = (
     Figure("snr_5", "SNR_5", "dB", 2, meaning="as SNR_3, radius 5"),
     Figure("snr_7", "SNR_7", "dB", 2, meaning="as SNR_3, radius 7"),
     Figure("snr_9", "SNR_9", "dB", 2, meaning="as SNR_3, radius 9"),
-    Figure("niqe", "NIQE", "", 2, "lower", meaning="distance from natural images, without a twin"),
-    Figure("brisque", "BRISQUE", "", 1, "lower", meaning="distortion, without a twin"),
-    Figure("piqe", "PIQE", "", 1, "lower", meaning="distortion of blocks, without a twin"),
+    Figure("s_hq", "S_HQ", main=True, meaning="chance of high quality, by the site's own classifier"),
+    Figure("piqe", "PIQE", "", 1, "lower", True, "distortion of blocks, without a twin"),
+    Figure("niqe", "NIQE", "", 2, "lower", True, "distance from natural images, without a twin"),
+    Figure("brisque", "BRISQUE", "", 1, "lower", True, "distortion, without a twin"),
+    Figure("grade_acc", "Grading accuracy", main=True, meaning="share of images graded as by people"),
+    Figure("grade_f1", "Grading F1", main=True, meaning="mean over the levels"),
+    Figure("grade_pre", "Grading precision", meaning="mean over the levels"),
+    Figure("grade_sen", "Grading sensitivity", meaning="mean over the levels"),
 )
 _BY_NAME = {figure.name: figure for figure in FIGURES}
 _ORDER = {figure.name: number for number, figure in enumerate(FIGURES)}

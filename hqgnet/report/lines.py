@@ -1,4 +1,4 @@
-"""A plot of lines over rounds."""
+"""A plot of lines over rounds, or over any other number."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Series:
 
     Attributes:
         name: In the legend; empty keeps it out.
-        points: Round and value, in order of rounds; a missing value leaves a gap.
+        points: Round, or other number, and value, in its order; a missing value leaves a gap.
         colour: Number of the series, from 0; None draws it strong, in the colour of text.
         dashed: Draws a thin broken line without marks.
     """
 
     name: str
-    points: Sequence[tuple[int, object]]
+    points: Sequence[tuple[float, object]]
     colour: int | None = None
     dashed: bool = False
 
@@ -93,6 +93,8 @@ def line_plot(
     decimals: int = 3,
     bands: Sequence[Band] = (),
     chosen: int | None = None,
+    x_title: str = "round",
+    whole: bool = True,
 ) -> LinePlot | None:
     """Lay a plot out.
 
@@ -104,6 +106,8 @@ def line_plot(
         decimals: In the description.
         bands: Phases; cut to the rounds that are shown.
         chosen: Round to point out.
+        x_title: What the horizontal axis shows.
+        whole: It counts: only whole numbers are marked.
 
     Returns:
         None where no series has a value.
@@ -113,15 +117,16 @@ def line_plot(
     if not shown:
         return None
     rounds = {number for number, _ in shown}
-    across = Axis.over(rounds, LEFT + 8, RIGHT - 8, marks=6, whole=True)
+    across = Axis.over(rounds, LEFT + 8, RIGHT - 8, marks=6, whole=whole)
     up = Axis.over([value for _, value in shown], BOTTOM, TOP)
     number_of_marks = max(len(points) for _, points in known)
     drawn = [_draw(one, points, across, up, marked=number_of_marks <= _MOST_MARKS) for one, points in known]
     told = [text for one, points in known if (text := _tell(one, points, decimals))]
     first, last = min(rounds), max(rounds)
+    over = "rounds" if x_title == "round" else f"{x_title} from"
     place = across.place(chosen) if chosen is not None and first <= chosen <= last else None
     return LinePlot(
-        Frame(key, title, f"Lines over rounds {first} to {last}. {' '.join(told)}", "round", y_title,
+        Frame(key, title, f"Lines over {over} {first} to {last}. {' '.join(told)}", x_title, y_title,
               across.ticks(), up.ticks()),
         drawn,
         _draw_bands(bands, across, first, last),
@@ -131,7 +136,7 @@ def line_plot(
 
 
 def _draw(
-    one: Series, points: Sequence[tuple[int, float | None]], across: Axis, up: Axis, *, marked: bool
+    one: Series, points: Sequence[tuple[float, float | None]], across: Axis, up: Axis, *, marked: bool
 ) -> DrawnLine:
     path, marks, joined = [], [], False
     for number, value in points:
@@ -152,7 +157,7 @@ def _style(one: Series) -> str:
     return f"{style} dashed" if one.dashed else style
 
 
-def _tell(one: Series, points: Sequence[tuple[int, float | None]], decimals: int) -> str:
+def _tell(one: Series, points: Sequence[tuple[float, float | None]], decimals: int) -> str:
     values = [value for _, value in points if value is not None]
     if not one.name or one.dashed or not values:
         return ""
@@ -161,7 +166,7 @@ def _tell(one: Series, points: Sequence[tuple[int, float | None]], decimals: int
     return f"{one.name}: from {write(values[0], decimals)} to {write(values[-1], decimals)}."
 
 
-def _draw_bands(bands: Sequence[Band], across: Axis, first: int, last: int) -> list[DrawnBand]:
+def _draw_bands(bands: Sequence[Band], across: Axis, first: float, last: float) -> list[DrawnBand]:
     drawn = []
     for number, band in enumerate(bands):
         begin, end = max(band.first, first), min(band.last, last)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
+from hqgnet.networks.pretrained import load_pretrained
 from hqgnet.training.local import LocalResult, LocalTrainer
 
 OnRound = Callable[[PhaseName, int, LocalResult], None]
@@ -34,8 +35,12 @@ def train_centrally(
     Returns:
         The trainer, whose networks hold the published weights (averaged where ``federation.server_average``
         asks).
+
+    Raises:
+        ConfigurationError: If a file of pretrained weights cannot be used.
     """
     trainer = LocalTrainer(experiment, data, device)
+    load_pretrained(trainer.networks, experiment)
     for phase in PHASES:
         length = experiment.phase(phase)
         average: dict[str, Tensor] | None = None

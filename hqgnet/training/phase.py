@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -9,23 +10,28 @@ from torch import Tensor
 
 from hqgnet.data.batches import UnpairedBatches
 from hqgnet.training.optimizers import NamedAdam
-
-Losses = dict[str, Tensor]
+from hqgnet.training.protocols import Losses
 
 
 class Phase(Protocol):
     """One phase of training at one site.
 
     Attributes:
-        trained_groups: Parameter groups that a step changes.
         optimizers: The phase's optimisers by name; their moments are private to the site.
     """
 
-    trained_groups: tuple[str, ...]
     optimizers: dict[str, NamedAdam]
 
     def step(self, batches: UnpairedBatches, index: int) -> Losses:
         """Take step ``index``, counted over the whole phase; return its losses, detached scalars."""
+        ...
+
+    def private_tensors(self) -> dict[str, Tensor]:
+        """Return what the next steps depend on beside parameters and moments; it never leaves the site."""
+        ...
+
+    def load_private_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Restore :meth:`private_tensors`; an empty mapping begins afresh."""
         ...
 
 

@@ -13,7 +13,9 @@ from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
 from hqgnet.evaluation import evaluate_site
 from hqgnet.guidance import site_guidance
-from hqgnet.networks import Networks, build_networks
+from hqgnet.labels import has_labels
+from hqgnet.metrics.names import improves
+from hqgnet.networks import Networks, networks_of
 from hqgnet.training.central import OnRound, train_centrally
 from hqgnet.training.local import LocalTrainer
 
@@ -54,8 +56,7 @@ class Selector:
         self._data = data
         self._device = device
         self._with_task = with_task
-        networks = build_networks(experiment.numbers, experiment.channels, seed=experiment.seed)
-        self._networks = networks.to(device)
+        self._networks = networks_of(experiment).to(device)
         self._kept: dict[str, Tensor] = {}
         self._place: tuple[PhaseName, int] = ("pretrain", 0)
         self._score: float | None = None
@@ -64,7 +65,7 @@ class Selector:
         """Judge ``parameters`` after round ``number`` of ``phase``; keep them if they are the best so far."""
         self._networks.load_state_dict(dict(parameters))
         score = None if phase == "pretrain" else self._judge()
-        if self._kept and self._score is not None and (score is None or score <= self._score):
+        if self._kept and not improves(self._experiment.evaluation.best_by, score, self._score):
             return
         self._kept = {name: value.detach().cpu().clone() for name, value in parameters.items()}
         self._place, self._score = (phase, number), score
@@ -79,11 +80,17 @@ class Selector:
         size, name = self._experiment.image_size, f"{self._experiment.evaluation.best_by}_enhanced"
         figures = []
         for site in self._data:
-            guide = site_guidance(self._networks.cue_extractor, site, size, self._device)
-            row = evaluate_site(
-                self._networks, site, guide, size, "validation", with_task=self._with_task
-            ).row()
-            figures.append(row.get(name))
+            guide = site_guidance(self._networks, site, self._experiment, self._device)
+            scores = evaluate_site(
+                self._networks,
+                site,
+                guide,
+                size,
+                "validation",
+                with_task=self._with_task,
+                metrics=[metric for metric in self._experiment.metrics if name == f"{metric}_enhanced"],
+            )
+            figures.append(scores.row().get(name))
         known = [figure for figure in figures if figure is not None]
         return statistics.fmean(known) if known else None
 
@@ -100,7 +107,7 @@ def train_best(
         on_round: See :func:`hqgnet.training.central.train_centrally`.
     """
     last = [phase for phase in PHASES if experiment.phase(phase).rounds][-1]
-    labelled = last == "cooperate" and any(site.has_masks for site in data)
+    labelled = _task_is_trained(experiment, last, data)
     selector = Selector(experiment, data, device, with_task=labelled)
     rounds, every = experiment.phase(last).rounds, experiment.evaluation.every
 
@@ -128,10 +135,16 @@ def tune(
     trainer = LocalTrainer(experiment, data, device)
     # The discriminator stayed at its site: it starts afresh.
     trainer.load({n: v for n, v in networks.state_dict().items() if not n.startswith("discriminator.")})
-    selector = Selector(experiment, data, device, with_task=phase == "cooperate" and trainer.has_masks)
+    selector = Selector(experiment, data, device, with_task=_task_is_trained(experiment, phase, data))
     selector.consider(phase, 0, trainer.state())
     stretch = max(1, steps // 10)
     for first in range(0, steps, stretch):
         trainer.train(phase, first, min(stretch, steps - first))
         selector.consider(phase, first // stretch + 1, trainer.state())
     return selector.chosen()
+
+
+def _task_is_trained(experiment: Experiment, last: PhaseName, data: Sequence[SiteData]) -> bool:
+    """Return whether the downstream network can be judged after phase ``last``: taught there, or before."""
+    taught = last == "cooperate" and any(has_labels(site, experiment) for site in data)
+    return taught or experiment.downstream.weights is not None

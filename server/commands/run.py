@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from server.commands import Commands
+from server.commands import Commands, track
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,6 +31,7 @@ def add_parser(commands: Commands) -> None:
         help="wait so long for a server that does not answer (600)",
     )
     parser.add_argument("--detach", action="store_true", help="submit it and return")
+    track.add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         restarts=arguments.restarts,
         patience_s=arguments.patience,
         detach=arguments.detach,
+        track=tuple(arguments.track),
     )
     RunLauncher(load_federation(arguments.federation), request, _say).run(choose_display)
 

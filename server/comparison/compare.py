@@ -12,6 +12,7 @@ from pathlib import Path
 from hqgnet.config import Experiment
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder, write_atomically
+from hqgnet.report.figures import figure
 from server.comparison.cells import Cell, plan
 from server.comparison.judging import ORIGINAL, Value, judge_model, read_values, write_values
 from server.comparison.matrix import Matrix, build_matrix, verdict
@@ -144,7 +145,7 @@ def _judge(comparison: Comparison, by_name: dict[str, Path], cells: Sequence[Cel
 
 
 def _is_downstream(metric: str) -> bool:
-    return metric.split("_")[0] in ("auc", "acc", "sen", "spe", "dice", "g")
+    return metric.split("_")[0] in ("auc", "acc", "sen", "spe", "dice", "g", "grade")
 
 
 def _report(out: Path, values: Sequence[Value], sites: Sequence[str]) -> str:
@@ -154,9 +155,13 @@ def _report(out: Path, values: Sequence[Value], sites: Sequence[str]) -> str:
         if column.metric not in present:
             continue
         matrix = build_matrix(values, column.metric)
-        said = verdict(values, matrix)
-        texts += [matrix_text(matrix, sites, column.decimals), verdict_text(said, column.title), ""]
-        data[column.metric] = _plain(matrix) | {"verdict": asdict(said)}
+        texts += [matrix_text(matrix, sites, column.decimals), ""]
+        data[column.metric] = _plain(matrix)
+        # More detail or entropy may be noise: of these nothing is said.
+        if figure(column.metric).better != "neither":
+            said = verdict(values, matrix)
+            texts[-1:] = [verdict_text(said, column.title), ""]
+            data[column.metric]["verdict"] = asdict(said)
     write_atomically(out / "comparison.json", (json.dumps(data, indent=2) + "\n").encode())
     text = "\n".join(texts)
     write_atomically(out / "comparison.txt", (text + "\n").encode())

@@ -19,6 +19,7 @@ from hqgnet.files import write_atomically
 from hqgnet.guidance import site_guidance
 from hqgnet.model_file import load_model
 from hqgnet.scores import VERSIONS
+from hqgnet.site_quality import site_quality
 
 ORIGINAL = "original"
 
@@ -56,11 +57,13 @@ def judge_model(seed: int, model: str, file: Path, sites: Sequence[Path], thread
         device = choose_device(config.device)
         loaded, data = load_model(file, device), SiteData.open(config)
         size = loaded.experiment.image_size
-        guide = site_guidance(loaded.networks.cue_extractor, data, size, device)
+        guide = site_guidance(loaded.networks, data, loaded.experiment, device)
         with_task = bool(loaded.details.get("task_trained", True))
+        metrics = loaded.experiment.metrics
+        quality = site_quality(data) if "s_hq" in metrics else None
         judged_images = judge(loaded.networks, data, guide, size, "test", with_task=with_task)
         for number, judged in enumerate(judged_images):
-            row = score(judged, config.modality).row()
+            row = score(judged, config.modality, metrics, quality).row()
             for name, figure in row.items():
                 metric, _, version = name.rpartition("_")
                 if version in VERSIONS:

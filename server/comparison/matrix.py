@@ -9,6 +9,7 @@ from operator import itemgetter
 import numpy as np
 import numpy.typing as npt
 
+from hqgnet.metrics.names import LOWER_IS_BETTER
 from server.comparison.judging import ORIGINAL, Value
 
 DRAWS = 2000
@@ -61,7 +62,7 @@ def build_matrix(values: Sequence[Value], metric: str, *, draws: int = DRAWS) ->
 
     Args:
         values: Per-image figures; those of other metrics are passed over.
-        metric: Which figure; higher is taken to be better for the worst site.
+        metric: Which figure; the worst site is the one with the lowest, of NIQE and the like the highest.
         draws: Bootstrap samples.
     """
     images = per_image(values, metric)
@@ -74,7 +75,8 @@ def build_matrix(values: Sequence[Value], metric: str, *, draws: int = DRAWS) ->
         low, high = _interval(np.mean([resampled[pair] for pair in pairs], axis=0))
         whole = float(np.mean([cells[pair].mean for pair in pairs]))
         mean[model] = Estimate(whole, low, high, sum(cells[pair].images for pair in pairs))
-        worst[model] = min(((site, cells[(model, site)].mean) for _, site in pairs), key=itemgetter(1))
+        worst_of = max if metric in LOWER_IS_BETTER else min
+        worst[model] = worst_of(((site, cells[(model, site)].mean) for _, site in pairs), key=itemgetter(1))
         seeds[model] = _seed_means([value for value in values if value.model == model], metric)
     return Matrix(metric, cells, mean, worst, seeds)
 
@@ -120,11 +122,12 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
         if model == "federated" and (f"alone {site}", site) in matrix.cells
     )
     images = per_image(values, matrix.metric)
+    sign = -1.0 if matrix.metric in LOWER_IS_BETTER else 1.0
     better, certainly = [], []
     for site in sites:
         federated, alone = images[("federated", site)], images[(f"alone {site}", site)]
         both = sorted(federated.keys() & alone.keys())
-        difference = np.array([federated[image] - alone[image] for image in both])
+        difference = sign * np.array([federated[image] - alone[image] for image in both])
         if difference.mean() > 0:
             better.append(site)
             if _interval(_resampled(difference, site, draws))[0] > 0:
@@ -133,7 +136,7 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
     def total(model: str) -> float | None:
         found = [matrix.cells.get((model.format(site=site), site)) for site in sites]
         means = [estimate.mean for estimate in found if estimate is not None]
-        return float(np.mean(means)) if sites and len(means) == len(sites) else None
+        return sign * float(np.mean(means)) if sites and len(means) == len(sites) else None
 
     federation, pooled = total("federated"), total("pooled")
     return Verdict(

@@ -36,8 +36,10 @@ def verdict_text(verdict: Verdict, metric: str) -> str:
         f"{len(verdict.sites)} sites ({better}), at {len(verdict.certainly)} with a 95 % interval above 0"
     )
     for share, over in ((verdict.kept, "over the originals"), (verdict.kept_over_alone, "over sites alone")):
-        if share is not None:
+        if share is not None and share > 0:
             text += f"; it keeps {share:.0%} of the pooled model's gain {over}"
+        elif share is not None:
+            text += f"; it keeps nothing of the pooled model's gain {over}, and falls behind them"
     return text
 
 

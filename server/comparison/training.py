@@ -62,7 +62,7 @@ def _save(
     device: torch.device,
     file: Path,
 ) -> None:
-    guidance, _ = mean_guidance(chosen.networks.cue_extractor, data, experiment.image_size, device)
+    guidance, _ = mean_guidance(chosen.networks, data, experiment.image_size, device)
     details = {
         "model": cell.model,
         "phase": chosen.phase,

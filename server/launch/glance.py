@@ -63,7 +63,8 @@ def look_at(directory: RunDirectory) -> RunProgress:
         elif event["event"] == "round":
             done = event
         elif event["event"] == "site":
-            cards[event["name"]] = {key: event[key] for key in ("name", "lq", "hq", "masks")}
+            told = ("name", "lq", "hq", "masks", "grades")
+            cards[event["name"]] = {key: event[key] for key in told if key in event}
         elif event["event"] == "left-out":
             left_out[str(event["reason"])] = None
     return RunProgress(

@@ -10,6 +10,7 @@ from hqgnet.errors import ConfigurationError, Problem
 from server.federation import Federation
 from server.flower_app import Setting
 from server.run_directory import RunDirectory
+from server.tracking.choice import track_setting
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class RunRequest:
         restarts: How often a run that died is brought back.
         patience_s: For how long a SuperLink that does not answer is waited for, in seconds.
         detach: Submit and return.
+        track: Trackers, as :func:`server.tracking.choice.choose` reads them.
     """
 
     experiment: Path | None = None
@@ -37,6 +39,7 @@ class RunRequest:
     restarts: int = 3
     patience_s: float = 600.0
     detach: bool = False
+    track: tuple[str, ...] = ()
 
 
 def directory_of(federation: Federation, request: RunRequest) -> RunDirectory:
@@ -70,9 +73,10 @@ def settings_of(request: RunRequest, directory: RunDirectory, *, again: bool) ->
         again: Go on with what is there; otherwise begin.
 
     Raises:
-        ConfigurationError: If the experiment cannot be used, or is not the one that the run began with.
+        ConfigurationError: If the experiment cannot be used, or is not the one that the run began with, or a
+            tracker cannot be used.
     """
-    settings: dict[str, Setting] = {"run-dir": str(directory.root)}
+    settings: dict[str, Setting] = {"run-dir": str(directory.root), **track_setting(request.track)}
     if again and _stored(directory).exists():
         if request.experiment is not None:
             _check_equal(request.experiment, request.seed, _stored(directory))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from hqgnet.errors import ConfigurationError, HqgnetError, Problem, RunFailedError
 from hqgnet.files import make_folder, write_atomically
@@ -182,6 +183,19 @@ class Service:
         for child in (self._executor, self._link):
             child.end(_END_S)
         service_file(self._federation).unlink(missing_ok=True)
+
+
+def running_service(federation: Federation) -> dict[str, Any] | None:
+    """Return what ``up`` says of itself; None if it does not run, though it may have left its word behind."""
+    try:
+        facts: dict[str, Any] = json.loads(service_file(federation).read_text(encoding="utf-8"))
+        # A signal of number 0 is not sent; it tells whether there is such a process.
+        os.kill(facts["pid"], 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    except PermissionError:
+        pass
+    return facts
 
 
 def service_file(federation: Federation) -> Path:

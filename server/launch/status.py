@@ -15,7 +15,7 @@ from server.launch.database import LinkDatabase, Node
 from server.launch.glance import RunProgress, latest_runs
 from server.launch.health import answers, health
 from server.launch.registration import registered_sites
-from server.launch.service import service_file
+from server.launch.service import running_service
 from server.provision.expiry import expiring
 
 _RUNS_SHOWN = 5
@@ -31,7 +31,7 @@ class SiteStatus:
         name: Of the site.
         state: ``online``, ``offline``, ``never seen``, or ``not registered``.
         last_seen: When it last came, ISO 8601; None if never.
-        card: What it last said of its data: numbers of images, and whether there are masks.
+        card: What it last said of its data: numbers of images, and whether there are masks or grades.
     """
 
     name: str
@@ -95,13 +95,12 @@ def status_of(federation: Federation) -> ServerStatus:
     sites = tuple(
         _site(name, nodes.get(name), cards.get(name), server_is_up=is_up) for name in federation.site_names
     )
-    file = service_file(federation)
     return ServerStatus(
         federation.name,
         local_address(federation),
         is_up,
         health(federation),
-        json.loads(file.read_text(encoding="utf-8")) if file.exists() else None,
+        running_service(federation),
         database.bytes,
         sites,
         runs,
@@ -144,7 +143,8 @@ def _site(name: str, node: Node | None, card: dict[str, Any] | None, *, server_i
 def _card(card: dict[str, Any] | None) -> str:
     if card is None:
         return "no data card yet"
-    return f"{card['lq']} LQ, {card['hq']} HQ, {'masks' if card['masks'] else 'no masks'}"
+    labels = " and ".join(kind for kind in ("masks", "grades") if card.get(kind)) or "no masks"
+    return f"{card['lq']} LQ, {card['hq']} HQ, {labels}"
 
 
 def _run_line(run: RunProgress) -> str:

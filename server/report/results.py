@@ -46,6 +46,7 @@ class Results:
         lines: A site each.
         mean: Over the sites that have a figure.
         behind: How many those are, where it is not all of them.
+        notes: Why figures are missing.
         failed: Sites that did not judge, with their code.
         best: Round of the judged model, in its phase.
     """
@@ -54,6 +55,7 @@ class Results:
     lines: list[Line]
     mean: Line
     behind: list[str]
+    notes: list[str]
     failed: dict[str, str]
     best: str
 
@@ -86,6 +88,7 @@ def results(record: RunRecord) -> Results | None:
         lines,
         line(MEAN, mean, figures),
         behind,
+        [str(note) for note in table.get("notes", [])],
         {str(site): str(code) for site, code in sorted(table.get("failed", {}).items())},
         f"round {model.get('round')} of phase {model.get('phase')}",
     )

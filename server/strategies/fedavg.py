@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from hqgnet.exchange.arrays import Array, Arrays
 from server.strategies.base import Strategy
 
 
 class FedAvg(Strategy):
-    """The mean becomes the global model (McMahan et al., arXiv 1602.05629)."""
+    """The weighted mean becomes the global model (McMahan et al., arXiv 1602.05629).
 
-    def step(self, current: Mapping[str, Array], mean: Mapping[str, Array]) -> Arrays:
-        """Return ``mean``."""
-        return dict(mean)
+    So it does for the strategies whose difference lies at the sites: fedprox adds a proximal term to the
+    local objective (Li et al., arXiv 1812.06127, :mod:`hqgnet.training.proximal`), fedbn leaves batch
+    normalisation (Li et al., arXiv 2102.07623), and fedper whole parameter groups (Arivazhagan et al., arXiv
+    1912.00818), with each site.
+    """

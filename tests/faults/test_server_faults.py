@@ -94,7 +94,7 @@ def test_a_killed_server_app_and_superlink(
     assert consortium.server is not None
     consortium.server.terminate()
     tampered = [
-        {"fault": "kill-in-aggregation", "nth": 2, "once": str(tmp_path / "aggregation")},
+        {"fault": "kill-in-aggregation", "nth": 1, "once": str(tmp_path / "aggregation")},
         {"fault": "kill-in-write", "name": "state/latest", "nth": 2, "once": str(tmp_path / "checkpoint")},
     ]
     consortium.start_server(tampered)

@@ -29,9 +29,12 @@ def networks(tiny_experiment: Experiment) -> Networks:
 
 
 @pytest.fixture(scope="module")
-def scores(networks: Networks, tiny_sites: list[SiteData]) -> list[SiteScores]:
+def scores(networks: Networks, tiny_sites: list[SiteData], tiny_experiment: Experiment) -> list[SiteScores]:
     guidance = torch.zeros(1, 64)
-    return [evaluate_site(networks, site, guidance, 48, "test", with_task=True) for site in tiny_sites]
+    return [
+        evaluate_site(networks, site, guidance, 48, "test", with_task=True, metrics=tiny_experiment.metrics)
+        for site in tiny_sites
+    ]
 
 
 def test_all_metrics_of_a_fundus_site_are_there(scores: list[SiteScores], tiny_sites: list[SiteData]) -> None:
@@ -76,17 +79,21 @@ def test_malformed_scores_are_refused(scores: list[SiteScores], damage: Any) -> 
 
 
 def test_an_untrained_task_is_not_judged(networks: Networks, tiny_sites: list[SiteData]) -> None:
-    scores = evaluate_site(networks, tiny_sites[0], torch.zeros(1, 64), 48, "test", with_task=False)
+    scores = evaluate_site(
+        networks, tiny_sites[0], torch.zeros(1, 64), 48, "test", with_task=False, metrics=["psnr"]
+    )
     assert not scores.segmentation
+    assert scores.gaps()["segmentation"].text == "no trained downstream network"
 
 
 def test_the_mean_cue_is_the_mean_over_hq_training_images(
-    networks: Networks, tiny_sites: list[SiteData]
+    networks: Networks, tiny_sites: list[SiteData], tiny_experiment: Experiment
 ) -> None:
-    vector, count = mean_guidance(networks.cue_extractor, tiny_sites[:1], 48, CPU)
-    assert vector.shape == (64,)
+    vector, count = mean_guidance(networks, tiny_sites[:1], 48, CPU)
+    assert vector is not None and vector.shape == (64,)
     assert count == len(tiny_sites[0].hq["train"])
-    assert site_guidance(networks.cue_extractor, tiny_sites[0], 48, CPU).shape == (1, 64)
+    guide = site_guidance(networks, tiny_sites[0], tiny_experiment, CPU)
+    assert guide is not None and guide.shape == (1, 64)
 
 
 def test_pictures_have_numbers_for_names(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
+from hqgnet.data.grades import LEVELS
 from hqgnet.data.synthetic.scene import SUPERSAMPLING, FloatArray, Scene, downsample, frame_grid, to_mask
 from hqgnet.data.synthetic.strokes import Stroke, stamp, walk
 from hqgnet.data.synthetic.texture import fractal_field, smooth_field
@@ -43,6 +44,14 @@ class Patient:
             dendritic_cells=float(rng.choice([0.0, 0.0, 0.0, 1.0, 2.5])),
             level=float(rng.uniform(0.19, 0.29)),
         )
+
+    def graded(self, grade: int) -> Patient:
+        """Return this patient with nerves of a grade of tortuosity, 0 (straight) to ``LEVELS`` - 1.
+
+        Patients of a grade differ too, but less than those of neighbouring grades.
+        """
+        spread = 0.25
+        return replace(self, tortuosity=(grade + spread * self.tortuosity) / (LEVELS - 1 + spread))
 
 
 def render(patient: Patient, size: int, zoom: float, rng: np.random.Generator) -> Scene:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hqgnet.data.degradation import PROFILES, PROFILES_OF_MODALITY, Degradation
+from hqgnet.data.grades import LEVELS
 from hqgnet.data.site_writer import Quality, SiteImage, Split, refuse_to_overwrite, write_site
 from hqgnet.data.synthetic import ccm, colonoscopy, fundus
 from hqgnet.data.synthetic.camera import Camera, camera_of_site
@@ -29,17 +30,19 @@ class Modality:
         channels: 3 for colour, 1 for grey.
         draw_patient: Draws what a patient's images share.
         render: Draws one scene of (patient, size, zoom, rng).
+        grade: Makes a patient one of a grade, where LQ images are graded; else None.
     """
 
     channels: int
     draw_patient: Callable[[np.random.Generator], Any]
     render: Callable[[Any, int, float, np.random.Generator], Scene]
+    grade: Callable[[Any, int], Any] | None = None
 
 
 MODALITIES: Mapping[str, Modality] = MappingProxyType(
     {
         "fundus": Modality(3, fundus.Patient.draw, fundus.render),
-        "ccm": Modality(1, ccm.Patient.draw, ccm.render),
+        "ccm": Modality(1, ccm.Patient.draw, ccm.render, ccm.Patient.graded),
         "colonoscopy": Modality(3, colonoscopy.Patient.draw, colonoscopy.render),
     }
 )
@@ -82,11 +85,15 @@ class SyntheticSite:
         Args:
             patient: Number of the patient at this site.
             image: Number of the image of this patient.
-            quality: ``lq`` images are degraded and keep their mask; ``hq`` images are clean.
+            quality: ``lq`` images are degraded and keep mask and grade; ``hq`` images are clean.
             split: A twin is kept with LQ images outside of ``train``.
         """
         modality, camera = MODALITIES[self.modality], self.camera
         traits = modality.draw_patient(self._generator(1, patient))
+        grade = None
+        if modality.grade is not None:
+            grade = self._grade(patient)
+            traits = modality.grade(traits, grade)
         rng = self._generator(2, patient, image)
         photograph = camera.photograph(modality.render(traits, self.size, camera.zoom, rng), rng)
         name = f"p{patient:03d}"
@@ -95,7 +102,12 @@ class SyntheticSite:
             return SiteImage(file, name, quality, split, photograph.image)
         degraded = self.degradation.apply(photograph.image, rng, photograph.field_of_view)
         twin = None if split == "train" else photograph.image
-        return SiteImage(file, name, quality, split, degraded, photograph.mask, twin)
+        return SiteImage(file, name, quality, split, degraded, photograph.mask, twin, grade)
+
+    def _grade(self, patient: int) -> int:
+        """Of every ``LEVELS`` patients in a row each has another grade, so that few splits lack one."""
+        block, place = divmod(patient, LEVELS)
+        return int(self._generator(4, block).permutation(LEVELS)[place])
 
     def images(self, counts: Mapping[tuple[Split, Quality], int]) -> Iterator[SiteImage]:
         """Photograph patients, once or twice each, until every (split, quality) has its count."""
@@ -126,7 +138,7 @@ def make_sites(
     """Write synthetic sites ``out/site-1`` to ``out/site-N``; the same arguments give the same bytes.
 
     LQ and HQ images come from different patients (unpaired), and so do the splits. Every LQ image has its
-    mask; clean twins exist for validation and test images only.
+    mask, of ``ccm`` also its grade of tortuosity; clean twins exist for validation and test images only.
 
     Args:
         modality: ``fundus``, ``ccm`` or ``colonoscopy``.

@@ -69,18 +69,18 @@ def _after_import(module: str, patch: Callable[[Any], None]) -> None:
 
 
 def _kill_in_aggregation(fault: dict[str, Any]) -> None:
-    """SIGKILL of the ServerApp while it folds in update number ``nth``."""
+    """SIGKILL of the ServerApp while it combines the updates of its round number ``nth``."""
 
     def patch(module: Any) -> None:
-        add, count = module.RunningMean.add, [0]
+        combine, count = module.weighted_mean, [0]
 
         def killing(*arguments: Any, **options: Any) -> Any:
             count[0] += 1
             if count[0] == fault.get("nth", 1):
                 _die(fault)
-            return add(*arguments, **options)
+            return combine(*arguments, **options)
 
-        module.RunningMean.add = killing
+        module.weighted_mean = killing
 
     _after_import("server.aggregation", patch)
 

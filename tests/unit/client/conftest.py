@@ -35,7 +35,7 @@ def pack() -> Pack:
 def requests(tiny_experiment: Experiment) -> dict[str, Asked]:
     """One request of each kind."""
     networks = build_networks(tiny_experiment.numbers, 3, seed=1)
-    state, federation = networks.state_dict(), tiny_experiment.federation
+    state = networks.state_dict()
     common: dict[str, Any] = {"run": "run-1", "experiment": tiny_experiment.to_json()}
     train = TrainRequest(
         **common, phase="cooperate", round=1, global_round=1, first_step=0, steps=2, deadline_s=600.0
@@ -45,12 +45,12 @@ def requests(tiny_experiment: Experiment) -> dict[str, Asked]:
     )
     return {
         "train": Asked(
-            "train", train.to_json(), to_arrays(state, shared_keys(networks, "cooperate", federation))
+            "train", train.to_json(), to_arrays(state, shared_keys(networks, "cooperate", tiny_experiment))
         ),
         "evaluate": Asked(
             "evaluate",
             judge.to_json(),
-            to_arrays(state, evaluation_keys(networks, federation, with_task=True)),
+            to_arrays(state, evaluation_keys(networks, tiny_experiment, with_task=True)),
         ),
         "query": Asked("query", QueryRequest(**common, kind="data-card").to_json()),
         "finish": Asked("query", QueryRequest(**common, kind="finish").to_json()),

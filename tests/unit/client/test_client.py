@@ -92,6 +92,20 @@ def test_exceptions_leave_as_codes_and_stay_as_text(
     assert "secret" in log.read_text()
 
 
+def test_mistakes_in_the_grades_stay_at_the_site(
+    ask: Ask, site_with: SiteWith, tiny_site_files: list[Path], tiny_experiment: Experiment
+) -> None:
+    folder = tiny_site_files[0].parent / "images"
+    images = {"lq": str(folder / "lq"), "hq": str(folder / "hq"), "grades": "grades.csv"}
+    file = site_with(images=images)
+    (file.parent / "grades.csv").write_text("file,grade\nMüller_1951.png,severe\n")
+    reply = ask(file, card_request(tiny_experiment))
+    assert read_refusal(reply) is SiteError.DATA
+    assert not any(word in str(reply) for word in ("Müller", "severe", "grades"))
+    [log] = file.parent.rglob("site.log")
+    assert "Müller_1951.png" in log.read_text()
+
+
 def test_a_site_of_another_modality_declines(ask: Ask, own_file: Path, tiny_experiment: Experiment) -> None:
     other = tiny_experiment.model_copy(update={"modality": "ccm", "channels": 1})
     assert read_refusal(ask(own_file, card_request(other))) is SiteError.CONFIGURATION
@@ -127,12 +141,12 @@ def test_parameters_that_do_not_fit_are_declined(
 def test_diverged_weights_do_not_leave(tiny_experiment: Experiment) -> None:
     networks = build_networks(tiny_experiment.numbers, 3, seed=0)
     state = {name: value.clone() for name, value in networks.state_dict().items()}
-    sent = outgoing_update(networks, state, "enhance", tiny_experiment.federation, True)
+    sent = outgoing_update(networks, state, "enhance", tiny_experiment, True)
     assert {name.split(".")[0] for name in sent} == {"cue_extractor", "generator"}
     name = next(iter(sent))
     state[name].view(-1)[0] = float("nan")
     with pytest.raises(RefusalError) as caught:
-        outgoing_update(networks, state, "enhance", tiny_experiment.federation, True)
+        outgoing_update(networks, state, "enhance", tiny_experiment, True)
     assert caught.value.code is SiteError.DIVERGED
 
 

@@ -17,6 +17,7 @@ from hqgnet.exchange.update import (
     SiteError,
     read_message,
 )
+from hqgnet.metrics.names import Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.metrics.sums import MeanSums
 from hqgnet.scores import SiteScores
@@ -31,15 +32,25 @@ def test_only_allowed_metrics_leave(requests: dict[str, Asked], site: Recorded, 
     some, _ = scores_of(governor.answer(requests["evaluate"], site))
     wanted = {name for name in full.means if name.startswith(("psnr", "average_gradient"))}
     assert len(wanted) == 4 and set(full.segmentation) == {"original", "enhanced"}
-    assert some == SiteScores(full.images, {name: full.means[name] for name in wanted})
+    kept_back = {name.rpartition("_")[0] for name in full.means} - {"psnr", "average_gradient"}
+    withheld = frozenset({Reason.WITHHELD})
+    reasons = dict.fromkeys({*kept_back, "segmentation"}, withheld)
+    assert some == SiteScores(full.images, {name: full.means[name] for name in wanted}, reasons=reasons)
     governor = Governor(site_with(policy={"metrics": ["segmentation"]}), "simulation")
     pixels, _ = scores_of(governor.answer(requests["evaluate"], site))
-    assert pixels == SiteScores(full.images, {}, full.segmentation)
+    assert (pixels.means, pixels.segmentation) == ({}, full.segmentation)
+    assert pixels.reasons == dict.fromkeys({name.rpartition("_")[0] for name in full.means}, withheld)
 
 
 def test_scores_have_no_part_without_a_rule() -> None:
     # A new part of the scores stays at home until client.policy names it.
-    assert {field.name for field in fields(SiteScores)} == {"images", "means", "segmentation"}
+    assert {field.name for field in fields(SiteScores)} == {
+        "images",
+        "means",
+        "segmentation",
+        "grading",
+        "reasons",
+    }
 
 
 def test_sums_over_few_images_stay(requests: dict[str, Asked], site: Recorded, site_with: SiteWith) -> None:
@@ -61,11 +72,13 @@ def test_sums_over_few_images_stay(requests: dict[str, Asked], site: Recorded, s
         requests["evaluate"], site
     )
     kept, _ = scores_of(answered)
-    assert kept == SiteScores(5, {"psnr_enhanced": enough}, {"original": scores.segmentation["original"]})
+    withheld = dict.fromkeys(("psnr", "ssim", "segmentation"), frozenset({Reason.WITHHELD}))
+    segmentation = {"original": scores.segmentation["original"]}
+    assert kept == SiteScores(5, {"psnr_enhanced": enough}, segmentation, reasons=withheld)
     # A hidden number of images is not told by the sums either.
     hiding = Governor(site_with(policy={"smallest_count": 6, "minimum_images": 6}), "simulation")
     kept, header = scores_of(hiding.answer(requests["evaluate"], site))
-    assert (kept, header.guidance_images) == (SiteScores(), 8)
+    assert (kept, header.guidance_images) == (SiteScores(reasons=withheld), 8)
     plain = Governor(site_with(), "simulation").answer(requests["evaluate"], site)
     assert plain.header == site.answers["evaluate"].header
 

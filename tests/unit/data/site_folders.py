@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,22 @@ def make_site(
     return write_yaml(root, masks=masks, twins=twins, channels=channels)
 
 
-def write_yaml(root: Path, *, masks: bool = False, twins: bool = False, channels: int = 3) -> SiteConfig:
+def make_graded_site(root: Path, grades: Mapping[int, int | str], *, masks: bool = False) -> SiteConfig:
+    """Write a site of ten LQ images and a line of ``grades.csv`` for some of them, by number."""
+    make_site(root, masks=masks)
+    write_grades(root, *(f"images/lq/p{number:02d}_lq.png,{grade}" for number, grade in grades.items()))
+    return write_yaml(root, masks=masks, grades=True)
+
+
+def write_grades(root: Path, *lines: str) -> Path:
+    (root / "grades.csv").write_text("\n".join(["file,grade", *lines]) + "\n")
+    return root / "grades.csv"
+
+
+def write_yaml(
+    root: Path, *, masks: bool = False, twins: bool = False, grades: bool = False, channels: int = 3
+) -> SiteConfig:
     more = (", masks: masks" if masks else "") + (", twins: twins" if twins else "")
+    more += ", grades: grades.csv" if grades else ""
     (root / "site.yaml").write_text(SITE_YAML.format(channels=channels, more=more))
     return load_site_config(root / "site.yaml")

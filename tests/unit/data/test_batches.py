@@ -12,7 +12,7 @@ from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import Sample, SiteData
 from hqgnet.data.transforms import letterbox
 from hqgnet.errors import DataError
-from tests.unit.data.site_folders import make_site, picture, save
+from tests.unit.data.site_folders import make_graded_site, make_site, picture, save
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +184,62 @@ def test_a_pooled_site_without_masks_takes_part_with_all_its_images(tmp_path: Pa
     assert len(batch.masks) == len(site.lq["train"])
 
 
+def test_grades_go_with_their_images_and_change_nothing_else(tmp_path: Path, site: SiteData) -> None:
+    graded = SiteData.open(make_graded_site(tmp_path, {n: n % 4 for n in range(10)}, masks=True))
+    samples = graded.lq["train"]
+    data = batches(graded, need_grades=True, need_masks=True)
+    seen = set()
+    for step in range(6):
+        batch = data.batch("cooperate", step)
+        assert batch.grades is not None and batch.graded is not None
+        assert batch.grades.dtype == torch.int64 and batch.graded.tolist() == [True] * 4
+        assert batch.grades.tolist() == [samples[which(image, samples)].grade for image in batch.lq]
+        assert same(batch, batches(site, need_masks=True).batch("cooperate", step))
+        moved = batch.to("meta")
+        assert {
+            part.device.type
+            for part in (moved.lq, moved.hq, moved.masks, moved.grades, moved.graded)
+            if part is not None
+        } == {"meta"}
+        seen |= set(batch.grades.tolist())
+    assert seen == {sample.grade for sample in samples}
+    without = batches(graded).batch("cooperate", 0)
+    assert without.grades is without.graded is None
+
+
+def test_partly_graded_sites_cooperate_on_graded_images_only(tmp_path: Path) -> None:
+    train = [int(s.patient[1:]) for s in SiteData.open(make_site(tmp_path)).lq["train"]]
+    partly = SiteData.open(
+        make_graded_site(tmp_path, {n: "" if n in train[::2] else n % 4 for n in range(10)})
+    )
+    data = batches(partly, batch_size=6, need_grades=True)
+    cooperate, enhance = data.batch("cooperate", 0), data.batch("enhance", 0)
+    assert {which(image, partly.lq["train"]) for image in cooperate.lq} == {1, 3, 5}
+    assert cooperate.graded is not None and cooperate.graded.all()
+    assert enhance.graded is not None and enhance.grades is not None
+    drawn = [which(image, partly.lq["train"]) for image in enhance.lq]
+    assert sorted(drawn) == list(range(6))
+    assert enhance.graded.tolist() == [number % 2 == 1 for number in drawn]
+    expected = [partly.lq["train"][number].grade for number in drawn if number % 2]
+    assert enhance.grades.tolist() == expected
+    plain = batches(partly, batch_size=6).batch("cooperate", 0)
+    assert {which(image, partly.lq["train"]) for image in plain.lq} == set(range(6))
+
+
+def test_a_pooled_site_without_grades_takes_part_with_all_its_images(tmp_path: Path, site: SiteData) -> None:
+    config = make_graded_site(tmp_path, dict.fromkeys(range(10), 3))
+    for number in range(10):  # its own pictures
+        save(tmp_path / f"images/lq/p{number:02d}_lq.png", picture(900 + number))
+    graded = SiteData.open(config)
+    samples = graded.lq["train"] + site.lq["train"]
+    batch = batches([graded, site], batch_size=len(samples), need_grades=True).batch("cooperate", 0)
+    drawn = [which(image, samples) for image in batch.lq]
+    assert sorted(drawn) == list(range(len(samples)))
+    assert batch.masks is None and batch.grades is not None and batch.graded is not None
+    assert batch.grades.tolist() == [3] * len(graded.lq["train"])
+    assert batch.graded.tolist() == [number < len(graded.lq["train"]) for number in drawn]
+
+
 def test_what_exceeds_the_cache_is_read_again(site: SiteData) -> None:
     assert same(batches(site, cache_bytes=0).batch("enhance", 1), batches(site).batch("enhance", 1))
 
@@ -208,6 +264,8 @@ def test_what_cannot_be_batched(tmp_path: Path, site: SiteData) -> None:
     plain = SiteData.open(make_site(tmp_path / "plain"))
     with pytest.raises(DataError, match="no LQ training image has a mask"):
         batches(plain, need_masks=True)
+    with pytest.raises(DataError, match=r"no LQ training image has a grade.*images\.grades"):
+        batches(plain, need_grades=True)
     grey = SiteData.open(make_site(tmp_path / "grey", channels=1))
     with pytest.raises(DataError, match="differ in channels"):
         batches([site, grey])

@@ -11,7 +11,7 @@ import pytest
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError
 from hqgnet.exchange.data_card import DataCard
-from tests.unit.data.site_folders import make_site, picture, save
+from tests.unit.data.site_folders import make_graded_site, make_site, picture, save
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,59 @@ def test_small_counts_are_hidden_and_named(card: DataCard) -> None:
     assert (fewest.masks, fewest.has_masks, fewest.lq.total, fewest.patients) == (0, True, 0, 0)
     assert "twins" not in fewest.hidden and not fewest.has_twins  # a true 0 stays told
     assert DataCard.from_json(fewest.to_json(), "the card") == fewest
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory: pytest.TempPathFactory) -> DataCard:
+    """Ten LQ images: four of level 0, three of 1, none of 2, two of 3, one without a grade."""
+    grades = dict(enumerate([0, 0, 0, 0, 1, 1, 1, 3, 3, ""]))
+    return DataCard.of(SiteData.open(make_graded_site(tmp_path_factory.mktemp("graded"), grades)))
+
+
+def test_the_card_tells_grades_as_counts(graded: DataCard, card: DataCard) -> None:
+    assert (graded.has_grades, graded.graded, graded.levels) == (True, 9, (4, 3, 0, 2))
+    assert DataCard.from_json(graded.to_json(), "the card") == graded
+    # Of a site without grades the card is the one that it was before there were any.
+    assert (card.has_grades, card.graded, card.levels) == (False, 0, ())
+    assert not {"has_grades", "graded", "levels"} & set(json.loads(card.to_json()))
+
+
+def test_a_small_level_hides_all_levels(graded: DataCard) -> None:
+    assert graded.hiding(2) == graded  # a true 0 stays told
+    hidden = graded.hiding(3)
+    assert (hidden.graded, hidden.levels, hidden.has_grades) == (9, (), True)
+    assert hidden.hidden == ("lq.validation", "lq.test", "hq.validation", "hq.test", "levels")
+    fewest = graded.hiding(10)
+    assert (fewest.graded, fewest.levels, fewest.has_grades) == (0, (), True)
+    assert {"graded", "levels"} <= set(fewest.hidden)
+    for less in (hidden, fewest):
+        assert DataCard.from_json(less.to_json(), "the card") == less
+    assert hidden.hiding(10) == fewest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"levels": [4, 3, 0, 3]},
+        {"levels": [4, 3, 2]},
+        {"levels": [4, 3, 0, 2, 0]},
+        {"levels": ["4", 3, 0, 2]},
+        {"levels": [4.0, 3, 0, 2]},
+        {"levels": [5, 5, 0, -1]},
+        {"levels": []},
+        {"levels": [4, 3, 0, 2], "hidden": ["levels"]},
+        {"levels": [4, 3, 0, 2], "graded": 0, "hidden": ["graded"]},
+        {"graded": 0, "levels": []},
+        {"graded": 0, "levels": [], "has_grades": False, "hidden": ["levels"]},
+        {"graded": 11, "levels": [6, 3, 0, 2]},
+        {"has_grades": 1},
+        {"grades": {"p00_lq.png": 3}},
+    ],
+)
+def test_grades_of_a_card_from_outside_are_checked(graded: DataCard, changes: dict[str, Any]) -> None:
+    mapping = json.loads(graded.to_json()) | changes
+    with pytest.raises(ConfigurationError, match="the card"):
+        DataCard.from_json(json.dumps(mapping), "the card")
 
 
 @pytest.mark.parametrize(

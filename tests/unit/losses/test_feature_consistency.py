@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hqgnet.losses import cosine, feature_consistency_loss
+from hqgnet.losses import (
+    cosine,
+    feature_consistency_loss,
+    feature_map_consistency_loss,
+    gram_distance,
+)
 
 
 def explicit(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -82,3 +87,33 @@ def test_cosine_sees_the_sign_that_the_loss_does_not() -> None:
 def test_shapes_must_agree(function: object) -> None:
     with pytest.raises(ValueError, match=r"\(B, D\)"):
         function(torch.zeros(2, 80), torch.zeros(1, 80))  # type: ignore[operator]
+
+
+def test_gram_distance_teaches_both_vectors() -> None:
+    first, second = (torch.randn(3, 5, requires_grad=True) for _ in range(2))
+    distance = gram_distance(first, second)
+    grams = [torch.einsum("bi,bj->bij", vector, vector) / 5 for vector in (first, second)]
+    expected = (grams[0] - grams[1]).square().sum((1, 2)).sqrt().mean()
+    torch.testing.assert_close(distance, expected)
+    distance.backward()
+    assert first.grad is not None and second.grad is not None
+    assert float(first.grad.abs().max()) > 0 and float(second.grad.abs().max()) > 0
+
+
+def test_feature_maps_are_compared_by_their_gram_matrices() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(2, 3, 4, 5, generator=generator, requires_grad=True) for _ in range(2))
+    expected = 0.0
+    for ours, target in zip(first, second, strict=True):
+        difference = torch.zeros(3, 3)
+        for row in range(4):
+            for column in range(5):
+                a, b = ours[:, row, column], target[:, row, column]
+                difference = difference + (torch.outer(a, a) - torch.outer(b, b)) / (3 * 4 * 5)
+        expected += float(difference.detach().norm()) / 2
+    loss = feature_map_consistency_loss(first, second)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert first.grad is not None and second.grad is None
+    with pytest.raises(ValueError, match="same shape"):
+        feature_map_consistency_loss(first, second[:, :2])

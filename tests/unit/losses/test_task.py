@@ -9,7 +9,7 @@ import torch
 from monai.losses.dice import DiceLoss
 
 from hqgnet.errors import ConfigurationError
-from hqgnet.losses import segmentation_loss
+from hqgnet.losses import grading_loss, segmentation_loss
 
 LOGITS = torch.tensor([[math.log(3), 0.0], [-math.log(3), math.log(9)]]).view(1, 1, 2, 2)  # 0.75 0.5 0.25 0.9
 MASK = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 2)
@@ -65,3 +65,21 @@ def test_unknown_kind_and_other_shape_are_refused() -> None:
         segmentation_loss(LOGITS, MASK, "focal")
     with pytest.raises(ValueError, match="differ in shape"):
         segmentation_loss(LOGITS, MASK[0])
+
+
+def test_bce_alone_is_pytorchs() -> None:
+    logits, mask = torch.randn(2, 1, 6, 6), (torch.rand(2, 1, 6, 6) > 0.5).float()
+    expected = torch.nn.BCEWithLogitsLoss()(logits, mask)
+    torch.testing.assert_close(segmentation_loss(logits, mask, "bce"), expected)
+
+
+def test_grading_sums_the_cross_entropy_of_all_heads() -> None:
+    generator = torch.Generator().manual_seed(0)
+    heads, grades = [torch.randn(3, 4, generator=generator) for _ in range(2)], torch.tensor([0, 3, 1])
+    expected = 0.0
+    for logits in heads:
+        probabilities = logits.exp() / logits.exp().sum(1, keepdim=True)
+        expected += sum(-float(probabilities[row, grade].log()) for row, grade in enumerate(grades)) / 3
+    assert float(grading_loss(heads, grades)) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="do not fit"):
+        grading_loss([torch.randn(3, 1, 8, 8)], grades)

@@ -70,7 +70,7 @@ def test_figures_are_those_that_the_server_would_be_told(hospital: Hospital, mod
     html = report(site, model_file)
     model, data = load_model(model_file), SiteData.open(load_site_config(site))
     size = model.experiment.image_size
-    guide = site_guidance(model.networks.cue_extractor, data, size, torch.device("cpu"))
+    guide = site_guidance(model.networks, data, model.experiment, torch.device("cpu"))
     row = evaluate_site(model.networks, data, guide, size, "test", with_task=True).row()
     for title, metric, decimals in (
         ("PSNR (dB)", "psnr", 2),
@@ -194,7 +194,7 @@ def test_the_command_writes_the_page(hospital: Hospital, model_file: Path, tmp_p
     out = tmp_path / "page.html"
     arguments = ["report", str(hospital()), "--model", str(model_file), "--out", str(out), "--images", "2"]
     command = [sys.executable, "-m", "client.cli", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
     assert (finished.returncode, finished.stdout) == (0, f"{out}\n"), finished.stderr
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert_sound(out.read_text())

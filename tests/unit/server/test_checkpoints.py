@@ -13,7 +13,6 @@ from hqgnet.config import Experiment
 from hqgnet.errors import OutputError
 from server.checkpoints import Position, load_state, save_state
 from server.global_model import GlobalModel
-from server.strategies.fedavg import FedAvg
 
 PREVIOUS = "previous.safetensors"
 
@@ -161,10 +160,3 @@ def test_a_model_goes_on_as_if_never_stopped(
     for ours, theirs in ((unbroken.latest, resumed.latest), (unbroken.published, resumed.published)):
         assert ours.keys() == theirs.keys()
         assert all(np.array_equal(array, theirs[name]) for name, array in ours.items())
-
-
-def test_a_strategy_without_a_state_refuses_one() -> None:
-    assert FedAvg().state() == {}
-    FedAvg().load_state({})
-    with pytest.raises(ValueError, match="has no state"):
-        FedAvg().load_state({"momentum": np.zeros(1, np.float32)})

@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from hqgnet.config_reference import keys
 from hqgnet.errors import ConfigurationError
 from server.federation import Federation, load_federation
+from server.federation_reference import reference
+
+PAGE = Path(__file__).parents[3] / "docs" / "federation-file.md"
 
 SMALLEST = "name: retina\nserver: {address: 'federation.example.org:8443'}\nsites: [{name: site-1}]\n"
+
+
+def test_the_page_of_keys_is_up_to_date() -> None:
+    assert PAGE.read_text() == reference(), "run `make docs`"
+    assert all(field.description for _, field in keys(Federation))
 
 
 def load(folder: Path, text: str) -> Federation:

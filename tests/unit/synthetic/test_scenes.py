@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -66,6 +68,42 @@ def test_nerve_fibres_are_bright_thin_and_mostly_parallel(seed: int) -> None:
     assert scene.image[fibre].mean() > 1.5 * scene.image[~fibre].mean()
     assert fibre.sum() / skeletonize(fibre).sum() < 5.0  # mean width in pixels
     assert 0.02 < fibre.mean() < 0.25
+
+
+def test_the_grade_of_a_cornea_is_the_winding_of_its_nerves_and_nothing_else() -> None:
+    def winding(patient: ccm.Patient, seed: int) -> float:
+        """Mean of path over distance, in pieces of a quarter of the frame, less 1 for a straight line."""
+        pieces = [
+            path[start : start + 41]
+            for path in (s.points for s in ccm._mains(patient, 1.0, np.random.default_rng(seed)))
+            for start in range(0, len(path) - 41, 40)
+        ]
+        return float(np.mean([40 * ccm.STEP / np.hypot(*(piece[-1] - piece[0])) for piece in pieces])) - 1
+
+    windings = []
+    for grade in range(4):
+        patients = [ccm.Patient.draw(np.random.default_rng(seed)).graded(grade) for seed in range(30)]
+        windings.append([winding(patient, seed) for seed, patient in enumerate(patients)])
+        plain = ccm.Patient.draw(np.random.default_rng(7))
+        assert replace(patients[7], tortuosity=plain.tortuosity) == plain
+        assert len({patient.tortuosity for patient in patients}) == 30
+    for less, more in pairwise(windings):
+        assert np.percentile(less, 95) < 0.9 * np.percentile(more, 5)  # can be told from the curves
+
+
+def test_the_grade_shows_in_the_mask() -> None:
+    """From the picture alone: how much the directions of nerves scatter."""
+
+    def scatter(seed: int, grade: int) -> float:
+        rng = np.random.default_rng(seed)
+        mask = ccm.render(ccm.Patient.draw(rng).graded(grade), 96, 1.0, rng).mask > 0
+        down, across = np.gradient(ndimage.gaussian_filter(mask.astype(float), 1.5))
+        xx, yy, xy = (ndimage.gaussian_filter(p, 2.0) for p in (across**2, down**2, across * down))
+        direction = 0.5 * np.arctan2(2 * xy, xx - yy)[skeletonize(mask)]
+        return float(1 - abs(np.exp(2j * direction).mean()))
+
+    means = [np.mean([scatter(seed, grade) for seed in range(12)]) for grade in range(4)]
+    assert means == sorted(means) and means[3] > 2 * means[0]
 
 
 def test_fibres_are_beaded() -> None:

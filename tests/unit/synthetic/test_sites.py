@@ -14,6 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from hqgnet.data.dealing import deal
 from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_data import SiteData
 from hqgnet.data.site_writer import SiteImage, write_site
 from hqgnet.data.synthetic.sites import MODALITIES, SyntheticSite, make_sites
 from hqgnet.errors import ConfigurationError, DataError, OutputError
@@ -46,8 +47,11 @@ def test_layout_is_what_a_site_file_says(sites: list[Path]) -> None:
         assert config.name == site.name == f"site-{number}"
         raw = yaml.safe_load((site / "site.yaml").read_text())
         assert raw["channels"] == MODALITIES[raw["modality"]].channels
-        for folder in config.images.model_dump().values():
-            assert folder.is_dir()
+        for name, place in config.images:
+            if name != "grades":
+                assert place.is_dir()
+            else:
+                assert (place is not None) == (raw["modality"] == "ccm")
         assert not [path for path in site.parent.iterdir() if path.name.startswith(".")]
 
 
@@ -84,6 +88,33 @@ def test_masks_for_every_lq_image_twins_for_judging_only(sites: list[Path]) -> N
             with Image.open(site / "images/lq" / name) as image, Image.open(site / "masks" / name) as mask:
                 assert image.mode == mode and mask.mode == "L" and image.size == mask.size == (64, 64)
                 assert set(np.unique(np.asarray(mask))) <= {0, 255}
+
+
+def test_ccm_sites_are_graded_and_open(tmp_path: Path) -> None:
+    few = {"size": 32, "train_lq": 12, "train_hq": 3, "validation_lq": 8, "test_lq": 8, "test_hq": 1}
+    [path] = make_sites("ccm", 1, 3, tmp_path, **few)
+    site = SiteData.open(load_site_config(path))
+    assert site.has_grades
+    for samples in site.lq.values():
+        assert {sample.grade for sample in samples} == {0, 1, 2, 3}
+    of_patient: defaultdict[str, set[int | None]] = defaultdict(set)
+    for samples in site.lq.values():
+        for sample in samples:
+            of_patient[sample.patient].add(sample.grade)
+    assert all(len(grades) == 1 for grades in of_patient.values())
+    names = (path.parent / "grades.csv").read_text().splitlines()
+    assert names[0] == "file,grade" and names[1:] == sorted(names[1:]) and len(names) == 1 + 28
+
+
+def test_grades_are_dealt_evenly_and_by_seed() -> None:
+    grades = [
+        [SyntheticSite("ccm", seed, 0, 32).take(p, 0, "lq", "train").grade for p in range(12)]
+        for seed in (1, 1, 2)
+    ]
+    assert grades[0] == grades[1] != grades[2]
+    assert all(sorted(grades[0][at : at + 4]) == [0, 1, 2, 3] for at in (0, 4, 8))
+    assert SyntheticSite("fundus", 1, 0, 32).take(0, 0, "lq", "train").grade is None
+    assert SyntheticSite("ccm", 1, 0, 32).take(0, 0, "hq", "train").grade is None
 
 
 @pytest.mark.parametrize("modality", list(MODALITIES))
@@ -194,6 +225,16 @@ def test_twins_never_train_and_absent_kinds_are_not_named(tmp_path: Path) -> Non
     path = write_site(tmp_path / "s", [picture()], modality="fundus", channels=3, about="x")
     assert set(yaml.safe_load(path.read_text())["images"]) == {"lq", "hq"}
     assert not (path.parent / "masks").exists()
+
+
+def test_grades_are_for_lq_images_and_an_ungraded_one_has_an_empty_cell(tmp_path: Path) -> None:
+    for wrong in ({"grade": 4}, {"grade": -1}, {"grade": 1, "quality": "hq"}):
+        with pytest.raises(ValueError, match="only LQ images have a grade, from 0 to 3"):
+            picture(**wrong)
+    images = [picture("b.png", grade=3), picture("a.png"), picture("c.png", quality="hq")]
+    path = write_site(tmp_path / "s", images, modality="ccm", channels=3, about="x")
+    assert yaml.safe_load(path.read_text())["images"]["grades"] == "grades.csv"
+    assert (path.parent / "grades.csv").read_text() == "file,grade\nimages/lq/a.png,\nimages/lq/b.png,3\n"
 
 
 def test_dealing_gives_everyone_one_role_near_the_shares() -> None:

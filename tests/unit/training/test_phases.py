@@ -7,9 +7,8 @@ import torch
 
 from hqgnet.config import Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
-from hqgnet.training.cooperate import Cooperate
-from hqgnet.training.enhance import Enhance
 from hqgnet.training.local import LocalTrainer
+from hqgnet.training.phases import phase_of
 
 CPU = torch.device("cpu")
 
@@ -68,40 +67,11 @@ def test_a_frozen_trunk_keeps_weights_and_statistics(
     assert any(name.startswith("cue_extractor.fc") for name in changed)
 
 
-def test_the_downstream_loss_reaches_the_enhancer_and_lambda_3_scales_the_enhancement_loss_alone(
-    tiny_sites: list[SiteData], tiny_experiment: Experiment
-) -> None:
-    """Eq. 18: d L / d omega_e = d L_d / d omega_e + lambda_3 d L_e / d omega_e."""
-    gradients: dict[float, dict[str, torch.Tensor]] = {}
-    for weight in (0.0, 1.0, 3.0):
-        weights = tiny_experiment.training.weights.model_copy(update={"enhancement": weight})
-        training = tiny_experiment.training.model_copy(update={"weights": weights})
-        trainer = LocalTrainer(tiny_experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
-        phase = Cooperate(trainer.networks, trainer.experiment, CPU)
-        phase.step(trainer.batches, 0)
-        gradients[weight] = {
-            name: parameter.grad.clone()
-            for name, parameter in trainer.networks.named_parameters()
-            if parameter.grad is not None
-        }
-    enhancer = [n for n in gradients[0.0] if n.startswith(("generator.", "cue_extractor.trunk."))]
-    assert any(gradients[0.0][name].abs().max() > 0 for name in enhancer if name.startswith("generator."))
-    assert any(gradients[0.0][name].abs().max() > 0 for name in enhancer if name.startswith("cue_extractor."))
-    for name in enhancer:
-        once = gradients[1.0][name] - gradients[0.0][name]
-        thrice = gradients[3.0][name] - gradients[0.0][name]
-        scale = max(float(gradients[3.0][name].abs().max()), 1e-6)
-        assert torch.allclose(thrice / scale, 3 * once / scale, atol=2e-4), name
-    for name in gradients[0.0]:
-        if name.startswith("task."):
-            assert torch.allclose(gradients[0.0][name], gradients[3.0][name], atol=1e-6), name
-
-
 def test_each_image_is_encoded_once_a_step(
     tiny_sites: list[SiteData], tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = LocalTrainer(tiny_experiment, tiny_sites[:1], CPU)
-    phase = Enhance(trainer.networks, trainer.experiment, CPU)
+    phase = phase_of("enhance", trainer.networks, trainer.experiment, CPU)
     calls = {"encode": 0, "decode": 0, "structure": 0}
     for name in calls:
         method = getattr(trainer.networks.generator, name)

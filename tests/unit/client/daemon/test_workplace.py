@@ -72,7 +72,7 @@ def alive(process: int) -> bool:
 
 def train_request(experiment: Experiment) -> Asked:
     networks = build_networks(experiment.numbers, experiment.channels, seed=0)
-    names = shared_keys(networks, "enhance", experiment.federation)
+    names = shared_keys(networks, "enhance", experiment)
     request = TrainRequest(
         run="run-1",
         phase="enhance",

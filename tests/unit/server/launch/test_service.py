@@ -18,6 +18,7 @@ from server.launch.control import FlowerControl
 from server.launch.database import LinkDatabase
 from server.launch.health import answers, health
 from server.launch.registration import canonical_key, registered_sites
+from server.launch.service import running_service, service_file
 from server.provision.site_index import active_keys
 
 ROOT = Path(__file__).parents[4]
@@ -99,9 +100,12 @@ def test_the_servers_life(
         # So does one by force.
         server = start()
         assert "registered: " not in log.read_text() and ", 1 sites registered" in log.read_text()
+        assert running_service(federation) is not None
         server.kill()
         server.wait()
         until(lambda: not processes_of(federation), 15)
+        # It could not take its word back; nobody believes it.
+        assert service_file(federation).exists() and running_service(federation) is None
     finally:
         server.kill()
         server.wait()

@@ -1,0 +1,30 @@
+"""``hqgnet export``."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from hqgnet.data.reading import read_image
+from hqgnet.export.writing import ExportRequest, export_model
+from hqgnet.guidance import image_guidance
+from hqgnet.model_file import load_model
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a model for another runtime, checked against torch."""
+    model = load_model(arguments.model)
+    guidance = model.guidance
+    if arguments.guide is not None and model.networks.guidance_size:
+        experiment = model.experiment
+        guide = read_image(arguments.guide, experiment.channels)
+        guidance = image_guidance(model.networks, guide, experiment.image_size, torch.device("cpu"))
+    request = ExportRequest(arguments.to, arguments.precision, arguments.guidance == "baked", arguments.size)
+    written = export_model(model, arguments.model, arguments.output, request, guidance)
+    size = "any size" if written.size.height is None else f"{written.size.height}x{written.size.width} pixels"
+    guided = {"none": "without guidance", "baked": "guidance baked in", "input": "guidance as an input"}
+    print(
+        f"{written.network} in {arguments.output}: {written.precision}, images of {size}, "
+        f"{guided[written.guidance]}; at most {written.largest_error:.1e} from torch on random images"
+    )

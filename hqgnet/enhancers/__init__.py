@@ -1,0 +1,1 @@
+"""Enhancers other than HQ-guided ones."""
