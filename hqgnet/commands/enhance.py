@@ -69,7 +69,9 @@ def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3], Tensor | None
         if arguments.tile and native:
             # Of a large image its middle is enough to choose the precision by.
             image = _middle(image, arguments.tile)
-        runner, error = prepared_runner(model, arguments.precision, image, guidance, native=native)
+        runner, error = prepared_runner(
+            model, arguments.precision or "float32", image, guidance, native=native
+        )
         if error is not None:
             print(f"{runner.precision}: bfloat16 differs from float32 by {error}", file=sys.stderr)
         if not arguments.tile:
@@ -132,8 +134,8 @@ def _check_exported(arguments: argparse.Namespace) -> None:
         raise ConfigurationError(problems)
 
 
-def _check_precision(wish: str, exported: str) -> None:
-    if wish not in ("auto", exported):
+def _check_precision(wish: str | None, exported: str) -> None:
+    if wish not in (None, "auto", exported):
         remedy = "Leave it out, or export the model again in the other precision"
         raise ConfigurationError(Problem("--precision", f"this network was exported in {exported}", remedy))
 
