@@ -40,7 +40,7 @@ def integer_names(updates: Sequence[StoredUpdate]) -> list[str]:
 
 
 class _Mean:
-    """Folds updates into a sum: eight at a time weighed and added by a matrix product, their sums in float64."""
+    """Folds updates into a sum: a matrix product weighs and adds eight at a time; float64 adds their sums."""
 
     def __init__(self) -> None:
         self._copies = np.empty(_TOGETHER * _PIECE, np.float32)
