@@ -10,14 +10,14 @@ over one in bfloat16 of the same preset.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
+from torch import Tensor
 
 from benchmarks.experiments import experiment_of
 from benchmarks.harness import Result, arguments, environment, median, report
 from benchmarks.interleaved import Clock, clock_of, interleaved, ratio
-from hqgnet.data.batches import Batch, UnpairedBatches
+from hqgnet.data.batches import Batch
 from hqgnet.networks import networks_of
 from hqgnet.presets import PRESETS
 from hqgnet.training.enhance import Enhance
@@ -43,13 +43,19 @@ class RandomBatch:
         """Return the batch."""
         return self._batch
 
+    def pretraining_batch(self, step: int) -> Tensor:
+        """Return its images."""
+        return self._batch.lq
+
 
 def training_step(method: str, preset: str, precision: str, size: int, count: int) -> Callable[[], object]:
     """Return what takes one step of phase ``enhance`` with fresh networks."""
     training = {"batch_size": count, "precision": precision}
     experiment = experiment_of(preset, method=method, image_size=size, training=training)
-    phase = Enhance(enhancer_of(networks_of(experiment, seed=0), experiment, _CPU, "enhance"), _CPU)
-    batches = cast(UnpairedBatches, RandomBatch(size, count))
+    # As a site lays them out.
+    networks = networks_of(experiment, seed=0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    phase = Enhance(enhancer_of(networks, experiment, _CPU, "enhance"), _CPU)
+    batches = RandomBatch(size, count)
     return lambda: phase.step(batches, 0)
 
 

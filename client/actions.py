@@ -1,15 +1,26 @@
-"""What a site does when asked: train, judge, show its card, clean up. All exceptions end here as codes."""
+"""What a site does when asked: train, judge, lend cues, show its card, clean up.
+
+All exceptions end here as codes.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from client.evaluation import evaluate, finish
+from client.lending import lend
 from client.message import Answered, Asked
 from client.refusals import code_of, record
 from client.site import log_file, open_site, use_resources
 from client.training import train
-from hqgnet.exchange.update import EvaluateRequest, QueryReply, QueryRequest, TrainRequest, read_message
+from hqgnet.exchange.update import (
+    CuesRequest,
+    EvaluateRequest,
+    QueryReply,
+    TrainRequest,
+    read_message,
+    read_query,
+)
 
 
 def act(asked: Asked, file: Path, *, simulated: bool = False) -> Answered:
@@ -38,9 +49,13 @@ def act(asked: Asked, file: Path, *, simulated: bool = False) -> Answered:
             use_resources(site, simulated=simulated)
             scores, guidance = evaluate(site, to_judge, asked.arrays)
             return Answered(scores.to_json(), guidance=guidance)
-        query = read_message(asked.text, QueryRequest)
+        query = read_query(asked.text)
         log = log_file(file, query.run)
         site = open_site(file, query.run, query.experiment)
+        if isinstance(query, CuesRequest):
+            use_resources(site, simulated=simulated)
+            cues, lent = lend(site, query, asked.arrays)
+            return Answered(cues.to_json(), lent)
         if query.kind == "finish":
             finish(site)
             return Answered(QueryReply(run=query.run, card=None).to_json())

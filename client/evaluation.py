@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import time
 
+import torch
 from torch import Tensor
 
 from client.guards import check_received, outgoing_guidance
+from client.refusals import RefusalError
 from client.site import OpenSite
+from hqgnet.cue_bank import ImplausibleCuesError, read_mean, without_cues
 from hqgnet.evaluation import evaluate_site, write_pictures
 from hqgnet.exchange.arrays import Array, Arrays, to_tensors
 from hqgnet.exchange.groups import evaluation_keys, has_personal_model
-from hqgnet.exchange.update import EvaluateRequest, ScoresHeader
+from hqgnet.exchange.update import EvaluateRequest, ScoresHeader, SiteError
 from hqgnet.guidance import mean_guidance, site_guidance
 from hqgnet.model_file import save_model
 
@@ -28,7 +31,7 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
     Args:
         site: Opened for the request's run.
         request: What to do.
-        arrays: The global parameters.
+        arrays: The global parameters, and the mean of a bank of cues for a site without HQ images.
 
     Returns:
         The scores, and the mean cue of the site's HQ images where it was asked for and may leave.
@@ -39,17 +42,19 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
     begun = time.monotonic()
     trainer, experiment = site.trainer, site.experiment
     networks = trainer.networks
+    lent, arrays = without_cues(arrays)
+    stored = _stored(site, lent)
     check_received(
         arrays, trainer.state(), evaluation_keys(networks, experiment, with_task=request.with_task)
     )
     if has_personal_model(experiment):
-        stored = site.state.load(request.phase, _LATEST)
-        own = site.initial_private() | (stored.tensors if stored else {})
+        kept = site.state.load(request.phase, _LATEST)
+        own = site.initial_private() | (kept.tensors if kept else {})
         trainer.load(
             {name.removeprefix("networks."): v for name, v in own.items() if name.startswith("networks.")}
         )
     trainer.load(to_tensors(arrays))
-    guide = site_guidance(networks, site.data, experiment, site.device)
+    guide = site_guidance(networks, site.data, experiment, site.device, stored)
     size, with_task = experiment.image_size, request.with_task
     scores = evaluate_site(
         networks,
@@ -90,6 +95,23 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
         seconds=time.monotonic() - begun,
     )
     return header, vector
+
+
+def _stored(site: OpenSite, lent: Arrays) -> Tensor | None:
+    """Return the mean cue ``(1, 64)`` that came with the model; None where none did.
+
+    Raises:
+        RefusalError: If it is none, or came to a site that needs none.
+    """
+    if not lent:
+        return None
+    if site.trainer.has_hq:
+        raise RefusalError(SiteError.PARAMETERS, "a cue came to a site that has HQ images")
+    try:
+        mean = read_mean(lent, site.trainer.networks.guidance_size)
+    except ImplausibleCuesError as error:
+        raise RefusalError(SiteError.PARAMETERS, str(error)) from error
+    return torch.tensor(mean).reshape(1, -1)
 
 
 def _mean(guides: Tensor | None) -> Tensor | None:

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from client.audit import site_audit
+from client.compression import folded, unfolded
 from client.message import Act, Answered, Asked
 from client.policy import (
     check_bytes,
+    check_cues,
     check_images,
+    check_lending,
     check_scores,
     check_strategy,
     check_training,
@@ -27,11 +30,14 @@ from client.policy import (
 from client.privacy import Ledger, protect
 from client.refusals import RefusalError, code_of, record
 from hqgnet.config import Experiment, experiment_from_json
+from hqgnet.cue_bank import without_cues
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.errors import ConfigurationError
 from hqgnet.exchange.arrays import Array, Arrays, digest_arrays, distance
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import (
+    CuesHeader,
+    CuesRequest,
     EvaluateRequest,
     MalformedMessageError,
     Message,
@@ -43,13 +49,14 @@ from hqgnet.exchange.update import (
     UpdateHeader,
     digest,
     read_message,
+    read_query,
 )
 
 LEDGER_FILE = "privacy.json"
 # A run's private folder stands beside these in the site's work folder.
-_RESERVED_RUNS = frozenset({"bundles", "code", "flower"})
+_RESERVED_RUNS = frozenset({"bundles", "code", "compiled", "flower"})
 
-Request = TrainRequest | EvaluateRequest | QueryRequest
+Request = TrainRequest | EvaluateRequest | QueryRequest | CuesRequest
 Facts = dict[str, Any]
 
 
@@ -106,18 +113,21 @@ def _named(request: Request) -> Facts:
     if isinstance(request, QueryRequest):
         return facts | {"query": request.kind}
     facts |= {"phase": request.phase, "round": request.round}
+    if isinstance(request, CuesRequest):
+        return facts | {"query": request.kind}
     if isinstance(request, TrainRequest):
         return facts | {"attempt": request.attempt, "steps": request.steps}
     return facts | {"split": request.split}
 
 
 def _read_request(asked: Asked) -> Request:
-    kinds: dict[str, type[Request]] = {
-        "train": TrainRequest,
-        "evaluate": EvaluateRequest,
-        "query": QueryRequest,
-    }
-    request = read_message(asked.text, kinds[asked.kind])
+    request: Request
+    if asked.kind == "train":
+        request = read_message(asked.text, TrainRequest)
+    elif asked.kind == "evaluate":
+        request = read_message(asked.text, EvaluateRequest)
+    else:
+        request = read_query(asked.text)
     if request.run in _RESERVED_RUNS:
         raise MalformedMessageError(f"{request.run} is not to be the name of a run")
     return request
@@ -132,6 +142,8 @@ def _govern(request: Request, asked: Asked, act: Act, config: SiteConfig) -> tup
         return _train(request, experiment, asked, act, config)
     if isinstance(request, EvaluateRequest):
         return _evaluate(request, experiment, asked, act, config)
+    if isinstance(request, CuesRequest):
+        return _lend(request, experiment, asked, act, config)
     card = _data_card(request, act).hiding(config.policy.smallest_count)
     reply = QueryReply(run=request.run, card=card.to_json()).to_json()
     return Answered(reply), {"hidden": list(card.hidden)} | _text_told(reply)
@@ -146,7 +158,10 @@ def _finish(request: QueryRequest, asked: Asked, act: Act) -> tuple[Answered, Fa
 def _train(
     request: TrainRequest, experiment: Experiment, asked: Asked, act: Act, config: SiteConfig
 ) -> tuple[Answered, Facts]:
-    policy, received = config.policy, asked.arrays
+    policy, compression = config.policy, experiment.federation.compression
+    lent, parameters = without_cues(asked.arrays)
+    asked = unfolded(replace(asked, arrays=parameters), compression)
+    received = asked.arrays
     noise, ledger = policy.noise, Ledger(config.work / LEDGER_FILE)
     check_training(request, experiment, config, received)
     if noise is not None:
@@ -156,7 +171,8 @@ def _train(
         query = QueryRequest(run=request.run, kind="data-card", experiment=request.experiment)
         card = _data_card(query, act)
         check_images(card.lq.train, card.hq.train, policy)
-    answered = _done(act(replace(asked, text=_within_minutes(request, asked.text, policy.minutes_per_round))))
+    text_in_time = _within_minutes(request, asked.text, policy.minutes_per_round)
+    answered = _done(act(replace(asked, text=text_in_time, arrays=received | lent)))
     if answered.guidance is not None or answered.arrays is None:
         raise RefusalError(SiteError.POLICY_GROUPS, "an update is parameters, and nothing else")
     header = answered.read(UpdateHeader)
@@ -178,7 +194,11 @@ def _train(
             facts |= {"clipped": clipped, "norm_before": distance(answered.arrays, received)}
         else:
             facts |= {"noise": noise.multiplier, "epsilon": epsilon}
-    return Answered(text, arrays), facts | _arrays_told(arrays, received)
+    if not compression.is_up:
+        return Answered(text, arrays), facts | _arrays_told(arrays, received)
+    limit = None if noise is not None else policy.clip_norm
+    leaving = folded(arrays, received, request, compression, config.work / request.run, limit)
+    return Answered(text, leaving.carried), facts | _arrays_told(leaving.arrays, received) | leaving.facts
 
 
 def _evaluate(
@@ -205,6 +225,20 @@ def _evaluate(
         "guidance": vector is not None,
     }
     return Answered(text, guidance=vector), facts | _text_told(text)
+
+
+def _lend(
+    request: CuesRequest, experiment: Experiment, asked: Asked, act: Act, config: SiteConfig
+) -> tuple[Answered, Facts]:
+    check_lending(experiment, config.policy)
+    answered = _done(act(asked))
+    if answered.guidance is not None or answered.arrays is None:
+        raise RefusalError(SiteError.POLICY_GROUPS, "cues are a mean and a covariance, and nothing else")
+    header = answered.read(CuesHeader)
+    check_cues(header, answered.arrays, request, experiment, config)
+    facts: Facts = {"images": header.images, "digest": digest_arrays(answered.arrays)}
+    facts["bytes"] = len(answered.header) + sum(array.nbytes for array in answered.arrays.values())
+    return Answered(answered.header, answered.arrays), _text_told(answered.header) | facts
 
 
 def _data_card(query: QueryRequest, act: Act) -> DataCard:

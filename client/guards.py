@@ -33,14 +33,15 @@ def outgoing_update(
     phase: PhaseName,
     experiment: Experiment,
     has_labels: bool,
+    has_hq: bool = True,
 ) -> Arrays:
     """Return the arrays that a site sends after a round.
 
     Raises:
         RefusalError: If one of them is not finite, or would belong to a group that stays at home.
     """
-    names = shared_keys(networks, phase, experiment, has_labels)
-    allowed = set(shared_groups(phase, experiment, has_labels))
+    names = shared_keys(networks, phase, experiment, has_labels, has_hq)
+    allowed = set(shared_groups(phase, experiment, has_labels, has_hq))
     strays = [name for name in names if name.split(".", 1)[0] not in allowed]
     if strays:
         raise RefusalError(SiteError.INTERNAL, f"{strays[0]} is not to leave the site in phase {phase}")

@@ -10,12 +10,16 @@ import json
 
 from client.refusals import RefusalError
 from hqgnet.config import Experiment
+from hqgnet.cue_bank import CueEntry, ImplausibleCuesError
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.data.site_policy import SitePolicy
 from hqgnet.errors import DataError
 from hqgnet.exchange.arrays import Array, ArrayError, ArrayFault, Arrays, ArraySpec, check_arrays
+from hqgnet.exchange.compression.choice import most_bytes
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.exchange.update import (
+    CuesHeader,
+    CuesRequest,
     EvaluateRequest,
     ScoresHeader,
     SiteError,
@@ -23,6 +27,7 @@ from hqgnet.exchange.update import (
     UpdateHeader,
     digest,
 )
+from hqgnet.labels import has_labels
 from hqgnet.metrics.names import GRADING, SEGMENTATION, Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.scores import SiteScores
@@ -58,13 +63,15 @@ def check_training(
     policy = config.policy
     if request.phase not in policy.phases:
         raise RefusalError(SiteError.POLICY_PHASE, f"{request.phase} is not in policy.phases")
-    groups = shared_groups(request.phase, experiment, _has_labels(config, experiment))
+    groups = shared_groups(
+        request.phase, experiment, has_labels(config.images, experiment), config.images.has_hq
+    )
     _check_groups(set(groups), set(policy.groups), "is not in policy.groups")
     if request.steps > policy.steps_per_round:
         reason = f"{request.steps} steps are asked, policy.steps_per_round is {policy.steps_per_round}"
         raise RefusalError(SiteError.POLICY_STEPS, reason)
     expected = {name: array for name, array in received.items() if _group(name) in groups}
-    check_bytes(_size(expected), policy)
+    check_bytes(most_bytes(expected, experiment.federation.compression), policy)
 
 
 def check_update(
@@ -99,16 +106,53 @@ def check_update(
         code = SiteError.DIVERGED if error.fault is ArrayFault.NOT_FINITE else SiteError.POLICY_GROUPS
         raise RefusalError(code, f"the update differs in form from what came ({error})") from error
     check_images(header.lq_images, header.hq_images, policy)
-    check_bytes(_size(arrays), policy)
+    check_bytes(most_bytes(arrays, experiment.federation.compression), policy)
+
+
+def check_lending(experiment: Experiment, policy: SitePolicy) -> None:
+    """Check a request for cues, before any work.
+
+    Raises:
+        RefusalError: If the hospital lends none, or the experiment has no bank.
+    """
+    if not policy.cue_bank:
+        raise RefusalError(SiteError.POLICY_CUES, "policy.cue_bank is false")
+    if not experiment.federation.cue_bank.enabled:
+        raise RefusalError(SiteError.REQUEST, "the experiment has no bank of cues")
+
+
+def check_cues(
+    header: CuesHeader, arrays: Arrays, request: CuesRequest, experiment: Experiment, config: SiteConfig
+) -> None:
+    """Check the cues that would leave: of this round, of enough images, of v_z within the bound.
+
+    Raises:
+        RefusalError: If they are not to leave.
+    """
+    asked = (request.run, request.phase, request.round, config.name)
+    if (header.run, header.phase, header.round, header.site) != asked:
+        raise RefusalError(SiteError.INTERNAL, "the cues are of another round or site than asked")
+    policy, bank = config.policy, experiment.federation.cue_bank
+    fewest = max(policy.minimum_hq_images, policy.smallest_count, bank.minimum_images)
+    if header.images < fewest:
+        raise RefusalError(SiteError.POLICY_CUES, f"fewer than {fewest} HQ images to train on")
+    try:
+        entry = CueEntry.from_arrays(arrays, header.images)
+        entry.check(experiment.numbers.guidance_dim, bank.norm_limit, fewest)
+    except ImplausibleCuesError as error:
+        raise RefusalError(SiteError.INTERNAL, f"no cues ({error})") from error
+    check_bytes(sum(array.nbytes for array in arrays.values()), policy)
 
 
 def check_images(lq_images: int, hq_images: int, policy: SitePolicy) -> None:
     """Check that there are enough training images behind an update.
 
+    No HQ image at all is enough: then nothing of any is in the update.
+
     Raises:
         RefusalError: If there are fewer than the policy wants.
     """
-    if min(lq_images, hq_images) < policy.minimum_images:
+    if min(lq_images, hq_images or lq_images) < policy.minimum_images:
         reason = f"fewer than {policy.minimum_images} LQ or HQ images to train on"
         raise RefusalError(SiteError.POLICY_IMAGES, reason)
 
@@ -195,11 +239,6 @@ def leaving_guidance(
     return vector
 
 
-def _has_labels(config: SiteConfig, experiment: Experiment) -> bool:
-    images = config.images
-    return (images.masks if experiment.downstream.label == "masks" else images.grades) is not None
-
-
 def _check_groups(groups: set[str], allowed: set[str], reason: str) -> None:
     strays = sorted(groups - allowed)
     if strays:
@@ -208,10 +247,6 @@ def _check_groups(groups: set[str], allowed: set[str], reason: str) -> None:
 
 def _group(name: str) -> str:
     return name.partition(".")[0]
-
-
-def _size(arrays: Arrays) -> int:
-    return sum(array.nbytes for array in arrays.values())
 
 
 def _is_allowed(metric: str, policy: SitePolicy) -> bool:

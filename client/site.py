@@ -17,7 +17,7 @@ from client.refusals import RefusalError
 from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
-from hqgnet.device import choose_device
+from hqgnet.device import choose_device, memory_fraction
 from hqgnet.errors import HqgnetError
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.groups import local_keys
@@ -91,7 +91,7 @@ class OpenSite:
     def trainer(self) -> LocalTrainer:
         """Networks and batches; built when first needed."""
         if self._trainer is None:
-            self._trainer = LocalTrainer(self.experiment, [self.data], self.device)
+            self._trainer = LocalTrainer(self.experiment, [self.data], self.device, need_hq=False)
             state = self._trainer.state()
             names = local_keys(self._trainer.networks, self.experiment.federation)
             self._initial = {f"networks.{name}": state[name].clone() for name in names}
@@ -165,7 +165,6 @@ def use_resources(site: OpenSite, *, simulated: bool) -> None:
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     elif site.config.threads:
         torch.set_num_threads(site.config.threads)
-    most = site.config.policy.gpu_memory_gb
-    if most is not None and site.device.type == "cuda":
-        whole = torch.cuda.get_device_properties(site.device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, most * 1e9 / whole), site.device)
+    fraction = memory_fraction(site.config, site.device)
+    if fraction is not None:
+        torch.cuda.set_per_process_memory_fraction(fraction, site.device)

@@ -6,8 +6,10 @@ from client.guards import check_received, outgoing_update
 from client.refusals import RefusalError
 from client.site import OpenSite
 from client.strategy import SitePart, beside, parameters_of
+from hqgnet.cue_bank import CueBank, ImplausibleCuesError, without_cues
 from hqgnet.exchange.arrays import Arrays, to_tensors
-from hqgnet.exchange.groups import local_keys, received_keys, shared_groups, shared_keys, takes_part
+from hqgnet.exchange.groups import local_keys, received_keys, shared_groups, shared_keys
+from hqgnet.exchange.participation import part_in
 from hqgnet.exchange.update import SiteError, TrainRequest, UpdateHeader, digest
 from hqgnet.training.gradient_correction import correcting
 
@@ -21,15 +23,17 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     Args:
         site: Opened for the request's run.
         request: What to do.
-        arrays: The global parameters of the phase.
+        arrays: The global parameters of the phase, and a bank of cues for a site without HQ images.
 
     Raises:
         RefusalError: If the parameters do not fit, or training diverged.
     """
     trainer, experiment, phase = site.trainer, site.experiment, request.phase
-    if not takes_part(phase, experiment, trainer.has_labels):
-        label = experiment.downstream.label
-        raise RefusalError(SiteError.REQUEST, f"the experiment lets sites without {label} sit out this phase")
+    lent, arrays = without_cues(arrays)
+    own_part = part_in(phase, site.card, experiment, lent=bool(lent))
+    if not own_part.trains:
+        raise RefusalError(SiteError.REQUEST, f"the site sits out this phase: {own_part.note}")
+    trainer.batches.lend(_bank(site, lent))
     received = received_keys(trainer.networks, phase, experiment)
     shared = shared_keys(trainer.networks, phase, experiment)
     extra = beside(trainer.networks, shared, experiment.federation)
@@ -43,7 +47,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     with correcting(part.corrections):
         result = trainer.train(phase, request.first_step, request.steps, deadline_s=request.deadline_s)
     state = trainer.state()
-    update = outgoing_update(trainer.networks, state, phase, experiment, trainer.has_labels)
+    holdings = trainer.has_labels, trainer.has_hq
+    update = outgoing_update(trainer.networks, state, phase, experiment, *holdings)
     update |= part.outgoing(tuple(update))
     own = {f"networks.{name}": state[name] for name in local_keys(trainer.networks, experiment.federation)}
     kept = trainer.private_state(phase) | own | part.private_state()
@@ -54,7 +59,7 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
         round=request.round,
         attempt=request.attempt,
         site=site.config.name,
-        groups=list(shared_groups(phase, experiment, trainer.has_labels)),
+        groups=list(shared_groups(phase, experiment, *holdings)),
         lq_images=trainer.lq_images,
         hq_images=trainer.hq_images,
         steps=result.steps,
@@ -63,3 +68,20 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
         card_digest=digest(site.card.to_json()),
     )
     return header, update
+
+
+def _bank(site: OpenSite, lent: Arrays) -> CueBank | None:
+    """Read the cues that came; only a site that has no HQ images of its own gets some.
+
+    Raises:
+        RefusalError: If they are no bank, or came to a site that needs none.
+    """
+    if not lent:
+        return None
+    if site.trainer.has_hq:
+        raise RefusalError(SiteError.PARAMETERS, "cues came to a site that has HQ images")
+    size, limit = site.trainer.networks.guidance_size, site.experiment.federation.cue_bank.norm_limit
+    try:
+        return CueBank.from_arrays(lent, size, limit)
+    except ImplausibleCuesError as error:
+        raise RefusalError(SiteError.PARAMETERS, str(error)) from error

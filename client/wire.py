@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from numpy.typing import NDArray
 
 from client.message import Answered
+from hqgnet.cue_bank import PREFIX
 from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.compression.message import COMPRESSED
 from hqgnet.exchange.packing import PACKED, pack, read_npy, unpack
 from hqgnet.exchange.update import (
     ARRAYS,
     AUDIT,
     CODE_KEY,
+    CUES,
     GUIDANCE,
     HEAD_KEY,
     HEADER,
@@ -24,7 +30,7 @@ from hqgnet.exchange.update import (
 
 
 def read_asked(message: Message) -> tuple[object, Arrays]:
-    """Return the JSON text of a request and the arrays beside it.
+    """Return the JSON text of a request and the arrays beside it; compressed ones are left as they came.
 
     Raises:
         MalformedMessageError: If the message has no request, or an array cannot be read.
@@ -34,12 +40,27 @@ def read_asked(message: Message) -> tuple[object, Arrays]:
     if request is None or JSON_KEY not in request:
         raise MalformedMessageError("the message has no request")
     record = content.array_records.get(ARRAYS, ArrayRecord())
+    lent = _lent(content)
     if not record:
-        return request[JSON_KEY], {}
+        return request[JSON_KEY], lent
+    if list(record) == [COMPRESSED]:
+        return request[JSON_KEY], {COMPRESSED: read_npy(record[COMPRESSED].data, np.dtype("u1")), **lent}
+    return request[JSON_KEY], unpack(_packed(record)) | lent
+
+
+def _lent(content: RecordDict) -> Arrays:
+    """Return the cues that came beside the parameters; the names of their arrays are their own."""
+    record = content.array_records.get(CUES, ArrayRecord())
+    lent = unpack(_packed(record)) if record else {}
+    if not all(name.startswith(PREFIX) for name in lent):
+        raise MalformedMessageError("there is something else among the cues")
+    return lent
+
+
+def _packed(record: ArrayRecord) -> NDArray[Any]:
     if list(record) != [PACKED]:
         raise MalformedMessageError("the arrays are not packed into one")
-    packed = read_npy(record[PACKED].data, np.dtype("u1"))
-    return request[JSON_KEY], unpack(packed)
+    return read_npy(record[PACKED].data, np.dtype("u1"))
 
 
 def write_answered(message: Message, answered: Answered) -> Message:
@@ -48,7 +69,9 @@ def write_answered(message: Message, answered: Answered) -> Message:
         code = answered.code or SiteError.INTERNAL
         return Message(RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(code)})}), reply_to=message)
     content = RecordDict({HEADER: ConfigRecord({JSON_KEY: answered.header})})
-    if answered.arrays is not None:
+    if answered.arrays is not None and COMPRESSED in answered.arrays:
+        content[ARRAYS] = ArrayRecord({COMPRESSED: Array(answered.arrays[COMPRESSED])})
+    elif answered.arrays is not None:
         content[ARRAYS] = ArrayRecord({PACKED: Array(pack(answered.arrays))})
     if answered.guidance is not None:
         content[GUIDANCE] = ArrayRecord({GUIDANCE: Array(answered.guidance)})

@@ -1,4 +1,4 @@
-"""``hqgnet``: make sites, inspect networks, train in one place, enhance and score images, evaluate a model.
+"""``hqgnet``: make sites, inspect networks, train, run the paper's tables, enhance, score and judge images.
 
 Only the standard library is imported here; each command loads what it needs when it runs.
 """
@@ -15,6 +15,7 @@ from hqgnet.commands import run_guarded
 
 _MODALITIES = ("fundus", "ccm", "colonoscopy")
 _PRESETS = ("paper", "standard", "small", "tiny")
+_CLASSICAL = ("caefi", "ata", "idrlp")
 _PRECISIONS = ("float32", "bfloat16")
 _METRICS = ("niqe", "brisque", "piqe", "ag", "en")
 
@@ -31,10 +32,20 @@ def build_parser() -> argparse.ArgumentParser:
     make.add_argument("--sites", type=_positive, default=3, metavar="N", help="how many (default 3)")
     make.add_argument("--seed", type=int, default=0, metavar="S")
     make.add_argument("--size", type=_positive, default=128, help="pixels a side (default 128)")
+    make.add_argument(
+        "--train-lq", type=int, default=48, metavar="N", help="LQ images to train on, a site (default 48)"
+    )
+    make.add_argument(
+        "--train-hq", type=int, default=48, metavar="N", help="HQ images to train on, a site (default 48)"
+    )
     make.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    inspect = commands.add_parser("inspect", help="parameters and GMACs of a preset")
-    inspect.add_argument("--preset", choices=_PRESETS, default="standard")
+    inspect = commands.add_parser("inspect", help="parameters and GMACs of a preset, or of every network")
+    which = inspect.add_mutually_exclusive_group()
+    which.add_argument("--preset", choices=_PRESETS, default="standard", help="of HQG-Net (default standard)")
+    which.add_argument(
+        "--all", action="store_true", help="every enhancer beside Table IV, and the downstream networks"
+    )
     inspect.add_argument("--size", type=_positive, default=384, help="pixels a side (default 384)")
     inspect.add_argument("--channels", type=int, choices=(1, 3), default=3)
     inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -45,14 +56,42 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--output", type=Path, required=True, metavar="MODEL.safetensors")
     train.add_argument("--seed", type=int, default=None, help="instead of the experiment's")
 
+    ablate = commands.add_parser("ablate", help="a whole table of the paper: train and judge its rows")
+    ablate.add_argument(
+        "table", metavar="TABLE", help="III, VII, VIII, Va to Vg, fig7 or fig8; capitals do not matter"
+    )
+    ablate.add_argument("--experiment", type=Path, required=True, metavar="EXPERIMENT.yaml")
+    ablate.add_argument(
+        "--site", type=Path, action="append", required=True, metavar="SITE.yaml", dest="sites"
+    )
+    ablate.add_argument(
+        "--budget",
+        type=_positive,
+        required=True,
+        metavar="STEPS",
+        help="steps of every enhancer, and as many of what is trained with a downstream network",
+    )
+    ablate.add_argument("--out", type=Path, required=True, metavar="DIR", help="continued if it is there")
+    ablate.add_argument("--rows", type=_names, default=(), metavar="NAME,...", help="some rows (default all)")
+    ablate.add_argument(
+        "--seeds", type=_seeds, metavar="1,2", help="of training, mean and spread (the experiment's)"
+    )
+    ablate.add_argument(
+        "--with-downstream",
+        action="store_true",
+        help="Table V, Fig. 7 and 8: train a downstream network on each row's images too, for Dice",
+    )
+    ablate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
     enhance = commands.add_parser("enhance", help="enhance an image or a folder of images")
-    enhance.add_argument(
+    enhancer = enhance.add_mutually_exclusive_group(required=True)
+    enhancer.add_argument(
         "--model",
         type=Path,
-        required=True,
         metavar="FILE_OR_DIR",
         help="a run's model file, or a folder that hqgnet export wrote",
     )
+    enhancer.add_argument("--method", choices=_CLASSICAL, help="a classical method, which needs no model")
     enhance.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR")
     enhance.add_argument("--output", type=Path, required=True, metavar="DIR")
     enhance.add_argument(
@@ -61,7 +100,6 @@ def build_parser() -> argparse.ArgumentParser:
     enhance.add_argument(
         "--at",
         choices=("trained", "native"),
-        default="trained",
         help="run the network at the size it was trained at and carry the change over to the full image "
         "(default), or on the full image itself",
     )
@@ -106,8 +144,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="the only image size that it takes, in pixels; dynamic (default): any",
     )
 
-    evaluate = commands.add_parser("evaluate", help="judge a model on a site's test split")
-    evaluate.add_argument("--model", type=Path, required=True, metavar="FILE")
+    evaluate = commands.add_parser("evaluate", help="judge a model or a classical method on test images")
+    judged = evaluate.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--model", type=Path, metavar="FILE")
+    judged.add_argument("--method", choices=_CLASSICAL, help="a classical method, which needs no model")
+    evaluate.add_argument(
+        "--size", type=_positive, metavar="N", help="with --method: pixels of the longer side (384)"
+    )
     evaluate.add_argument("--site", type=Path, required=True, metavar="SITE.yaml")
     evaluate.add_argument("--split", choices=("test", "validation"), default="test")
     guide = evaluate.add_mutually_exclusive_group()
@@ -173,6 +216,10 @@ def _dispatch(arguments: argparse.Namespace) -> None:
         from hqgnet.commands.train import train
 
         train(arguments)
+    elif arguments.command == "ablate":
+        from hqgnet.commands.ablate import ablate
+
+        ablate(arguments)
     elif arguments.command == "enhance":
         from hqgnet.commands.enhance import enhance
 
@@ -198,6 +245,17 @@ def _metrics(text: str) -> tuple[str, ...]:
         wrong = f"unknown: {', '.join(unknown)}" if unknown else "none given"
         raise argparse.ArgumentTypeError(f"{wrong} (choose of {', '.join(_METRICS)})")
     return names
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    if min(seeds) < 0:
+        raise argparse.ArgumentTypeError("seeds are 0 or more")
+    return seeds
 
 
 def _strengths(text: str) -> tuple[float, ...]:

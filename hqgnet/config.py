@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hqgnet.compression_config import CompressionConfig
+from hqgnet.cue_bank_config import CueBankConfig
 from hqgnet.downstream_config import NETWORK_TASKS, DownstreamConfig
 from hqgnet.errors import ConfigurationError
 from hqgnet.experiment_checks import missing_files, refuse_mistakes
@@ -79,6 +81,12 @@ class TrainingConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 runs the networks under autocast; losses and weights stay float32"
     )
+    compile: bool = Field(
+        False,
+        strict=True,
+        description="compile the networks at each site with torch.compile: needs a C++ compiler there, and a "
+        "minute or more once; it did not pay on processors (docs/speed.md)",
+    )
 
 
 class PhaseConfig(_Frozen):
@@ -134,6 +142,12 @@ class FederationConfig(StrategyConfig):
         lt=1,
         description="decay a round of the averaged model that is evaluated and published; 0: the last",
     )
+    compression: CompressionConfig = Field(
+        default_factory=CompressionConfig, description="in which form parameters travel"
+    )
+    cue_bank: CueBankConfig = Field(
+        default_factory=CueBankConfig, description="HQ cues for sites without HQ images"
+    )
 
     @model_validator(mode="after")
     def _expects_enough(self) -> FederationConfig:
@@ -172,7 +186,8 @@ class Experiment(_Frozen):
     )
     method: Method = Field(
         "hqgnet",
-        description="the enhancer. stillgan and enlightengan take no guidance; what their authors published "
+        description="the enhancer. caefi, ata and idrlp need no training: a downstream network learns from "
+        "their images. stillgan and enlightengan take no guidance; what their authors published "
         "stands where training is silent: stillgan learning_rate 2e-4, betas [0.5, 0.999], batch_size 1, "
         "lsgan; enlightengan betas [0.5, 0.999], lsgan",
     )

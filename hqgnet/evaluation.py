@@ -65,7 +65,7 @@ def judge(
         with_task: Whether to run the downstream network; it must have been trained.
     """
     networks.eval()
-    device = next(networks.generator.parameters()).device
+    device = networks.device
     for item in data.evaluation_items(split, image_size):
         original = item.lq.unsqueeze(0).to(device)
         enhanced = networks.enhance(original, guidance_of(guidance, item.index)).float().clamp(0, 1)

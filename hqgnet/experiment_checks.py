@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hqgnet.downstream_config import NETWORK_TASKS
 from hqgnet.errors import Problem
-from hqgnet.method_config import AblationConfig
+from hqgnet.method_config import CLASSICAL_METHODS, AblationConfig
 
 if TYPE_CHECKING:
     from hqgnet.config import Experiment
@@ -23,6 +23,7 @@ _GROUPS_OF_FILES = {
     "downstream.segmentor_weights": ("task",),
     "enlightengan.feature_network": ("cue_extractor",),
 }
+_ROBUST_STRATEGIES = ("median", "trimmed_mean", "krum", "multi_krum")
 _SEGMENTATION_FIGURES = ("dice", "auc")
 
 
@@ -50,7 +51,8 @@ def refuse_mistakes(experiment: Experiment) -> None:
         ValidationError: With every combination that cannot work.
     """
     mistakes = [*_of_run(experiment), *_of_method(experiment), *_of_ablation(experiment)]
-    mistakes += [*_of_downstream(experiment), *_of_roles(experiment)]
+    mistakes += [*_of_downstream(experiment), *_of_roles(experiment), *_of_cue_bank(experiment)]
+    mistakes += _of_compression(experiment)
     if not mistakes:
         return
     raise ValidationError.from_exception_data(
@@ -119,6 +121,17 @@ def _of_run(experiment: Experiment) -> Iterator[Mistake]:
         yield Mistake("evaluation.best_by", figure, what, remedy)
 
 
+def _of_compression(experiment: Experiment) -> Iterator[Mistake]:
+    strategy, form = experiment.federation.strategy, experiment.federation.compression.up
+    key, remedy = "federation.compression.up", "set it to int8, or take another strategy"
+    if form == "topk" and strategy in _ROBUST_STRATEGIES:
+        what = f"topk leaves most numbers of an update where they were, and {strategy} would go by those"
+        yield Mistake(key, form, what, remedy)
+    if form == "topk" and strategy == "scaffold":
+        what = "topk sends most of the control variates rounds later, and scaffold needs those of the last"
+        yield Mistake(key, form, what, remedy)
+
+
 def _of_method(experiment: Experiment) -> Iterator[Mistake]:
     method, pretrain = experiment.method, experiment.phases.pretrain.rounds
     if method == "hqgnet":
@@ -135,6 +148,23 @@ def _of_method(experiment: Experiment) -> Iterator[Mistake]:
         yield Mistake("phases.pretrain.rounds", pretrain, what, "set it to 0")
     if method == "enlightengan":
         yield from _of_enlightengan(experiment)
+    if method in CLASSICAL_METHODS:
+        yield from _of_classical(experiment)
+
+
+def _of_classical(experiment: Experiment) -> Iterator[Mistake]:
+    """A method without parameters: it is there from the start, and nothing of it can be trained."""
+    method, phases, downstream = experiment.method, experiment.phases, experiment.downstream
+    for name, rounds in (("pretrain", phases.pretrain.rounds), ("enhance", phases.enhance.rounds)):
+        if rounds:
+            yield Mistake(f"phases.{name}.rounds", rounds, f"{method} needs no training", "set it to 0")
+    if phases.cooperate.rounds and downstream.enhancer_trained_in_cooperate:
+        what = f"{method} has nothing to train"
+        remedy = "set it to false: the downstream network alone learns, from its images"
+        yield Mistake("downstream.enhancer_trained_in_cooperate", True, what, remedy)
+    if experiment.start_from is not None:
+        what = f"{method} has no weights to start from"
+        yield Mistake("start_from", experiment.start_from, what, "leave the key out")
 
 
 def _of_enlightengan(experiment: Experiment) -> Iterator[Mistake]:
@@ -178,6 +208,35 @@ def _of_ablation(experiment: Experiment) -> Iterator[Mistake]:
         yield Mistake("ablation.feature_matching", "vector", what, "leave the key out")
 
 
+def _of_cue_bank(experiment: Experiment) -> Iterator[Mistake]:
+    """Cues of several sites mean the same only where one cue extractor, the same everywhere, gives them."""
+    federation, ablation = experiment.federation, experiment.ablation
+    if not federation.cue_bank.enabled:
+        return
+    what, off = "a bank holds cues of HQG-Net's cue extractor", "set federation.cue_bank to off"
+    key = "federation.cue_bank.enabled"
+    if experiment.method != "hqgnet":
+        yield Mistake(key, True, f"{what}, and method is {experiment.method}", off)
+        return
+    if ablation.guidance != "hq":
+        yield Mistake(key, True, f"{what}, and ablation.guidance is {ablation.guidance}", off)
+    elif ablation.matching == "features":
+        name = "guidance_vector" if ablation.guidance_vector == "feature" else "feature_matching"
+        what = f"a bank holds vectors, and ablation.{name} wants feature maps of HQ images"
+        yield Mistake(key, True, what, off)
+    if not federation.share_normalization:
+        what = "each site's cue extractor would have its own normalisation, and its cues another meaning"
+        remedy = f"{off}, or federation.share_normalization to true"
+        yield Mistake(key, True, what, remedy)
+    for group, why in (
+        ("cue_extractor", "each site's cues would mean something else"),
+        ("generator", "a site without HQ images, which trains it alone, would send nothing"),
+    ):
+        if group in federation.local_groups:
+            remedy = f"{off}, or take {group} out of federation.local_groups"
+            yield Mistake(key, True, f"{group} is local: {why}", remedy)
+
+
 def _of_downstream(experiment: Experiment) -> Iterator[Mistake]:
     downstream = experiment.downstream
     task = NETWORK_TASKS.get(downstream.network, downstream.task)
@@ -214,6 +273,7 @@ def _of_roles(experiment: Experiment) -> Iterator[Mistake]:
         remedy = "name a file of pretrained ones in downstream.weights"
         yield Mistake("downstream.trained_in_cooperate", False, what, remedy)
     has_learned = experiment.phases.enhance.rounds or experiment.start_from is not None
+    has_learned = has_learned or experiment.method in CLASSICAL_METHODS
     if downstream.sees == "enhanced" and not (downstream.enhancer_trained_in_cooperate or has_learned):
         what = "the downstream network would see images of an enhancer that has learned nothing"
         remedy = "give phases.enhance rounds, or start_from a model file"

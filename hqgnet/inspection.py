@@ -79,7 +79,7 @@ def inspect(numbers: NetworkNumbers, channels: int, size: int) -> Inspection:
             "task": lambda: networks.task(images),
             "autoencoder_decoder": _decoding(networks, images),
         }
-        components = {name: _cost(networks.get_submodule(name), run) for name, run in runs.items()}
+        components = {name: cost_of(networks.get_submodule(name), run) for name, run in runs.items()}
     total = Cost(
         params_m=sum(components[name]["params_m"] for name in COUNTED),
         gmacs=sum(components[name]["gmacs"] for name in COUNTED),
@@ -120,7 +120,8 @@ def _decoding(networks: HqgNetworks, images: Tensor) -> Callable[[], Tensor]:
     return lambda: networks.autoencoder_decoder(features)
 
 
-def _cost(module: nn.Module, run: Callable[[], Tensor]) -> Cost:
+def cost_of(module: nn.Module, run: Callable[[], Tensor]) -> Cost:
+    """Count a network's parameters, and the multiply-accumulates of one run of it."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run()
     return Cost(

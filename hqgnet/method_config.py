@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Method = Literal["hqgnet", "stillgan", "enlightengan"]
+Method = Literal["hqgnet", "stillgan", "enlightengan", "caefi", "ata", "idrlp"]
+ClassicalMethod = Literal["caefi", "ata", "idrlp"]
 Guidance = Literal["hq", "none", "learnable"]
 GuidancePool = Literal["one", "ten", "all"]
 GuidanceForm = Literal["v_c", "v_z", "feature"]
@@ -15,11 +16,15 @@ Matching = Literal["vector", "features"]
 Normalization = Literal["adalin", "adain", "adaln", "concatenate", "add", "multiply"]
 ContentLoss = Literal["haar_and_consistency", "none", "haar", "consistency", "structure"]
 
+CLASSICAL_METHODS: tuple[ClassicalMethod, ...] = get_args(ClassicalMethod)
+"""Those that need no training (:mod:`hqgnet.classical`): only a downstream network can learn from them."""
+
 PUBLISHED_TRAINING: MappingProxyType[Method, dict[str, Any]] = MappingProxyType(
     {
         "hqgnet": {},
         "stillgan": {"learning_rate": 2e-4, "betas": (0.5, 0.999), "batch_size": 1, "adversarial": "lsgan"},
         "enlightengan": {"betas": (0.5, 0.999), "adversarial": "lsgan"},
+        **{method: {} for method in CLASSICAL_METHODS},
     }
 )
 """Keys of ``training`` whose default is another for a method: what its authors published."""

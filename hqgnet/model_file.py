@@ -1,7 +1,8 @@
 """A trained model as one file: safetensors, with all that is needed to use it in its metadata.
 
 The file holds what enhances (of HQG-Net the cue extractor and the generator), the downstream network and one
-guidance vector, so that images can be enhanced without any HQ image at hand. Nothing in it is unpickled.
+guidance vector, so that images can be enhanced without any HQ image at hand; beside it the bank of cues of
+which that vector is the mean, where sites lent theirs. Nothing in it is unpickled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from hqgnet import __version__
 from hqgnet.config import Experiment, experiment_from_json
+from hqgnet.cue_bank import PREFIX, CueBank, ImplausibleCuesError
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
+from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.groups import published_groups
 from hqgnet.files import write_atomically
 from hqgnet.networks import Networks, networks_of
@@ -37,12 +40,14 @@ class Model:
         experiment: What it was trained for.
         guidance: Stored guidance vector v_z, ``(1, 64)``; None if no site gave one, or the method takes none.
         details: What the writer noted: phase, round, metrics.
+        bank: Cues that sites lent; None where there are none.
     """
 
     networks: Networks
     experiment: Experiment
     guidance: Tensor | None
     details: dict[str, Any] = field(default_factory=dict)
+    bank: CueBank | None = None
 
 
 def save_model(
@@ -52,6 +57,7 @@ def save_model(
     *,
     guidance: Tensor | None,
     details: dict[str, Any] | None = None,
+    bank: CueBank | None = None,
 ) -> None:
     """Write a model file atomically.
 
@@ -61,6 +67,7 @@ def save_model(
         experiment: Goes into the file.
         guidance: v_z, ``(64,)`` or ``(1, 64)``, used where the user gives no guide.
         details: JSON-able notes, for example phase and round.
+        bank: Cues that sites lent.
     """
     groups = _prefixes(experiment)
     tensors = {
@@ -70,6 +77,8 @@ def save_model(
     }
     if guidance is not None:
         tensors[_GUIDANCE] = guidance.detach().cpu().float().reshape(1, -1).contiguous()
+    if bank is not None:
+        tensors |= {name: torch.from_numpy(array) for name, array in bank.to_arrays().items()}
     header = {
         "format": FORMAT_VERSION,
         "software": __version__,
@@ -100,6 +109,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
     experiment, details = _read_header(path, metadata)
     guidance = tensors.pop(_GUIDANCE, None)
+    lent = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(PREFIX)}
     try:
         networks = networks_of(experiment, seed=0)
     except ConfigurationError as error:
@@ -122,10 +132,10 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         )
     if guidance is not None and guidance.shape != (1, networks.guidance_size):
         raise _unusable(path, "its guidance vector has another size", "Take it from the run again")
+    bank = _read_bank(path, lent, networks.guidance_size, experiment) if lent else None
     networks.load_state_dict(tensors, strict=False)
-    return Model(
-        networks.to(device).eval(), experiment, None if guidance is None else guidance.to(device), details
-    )
+    guidance = None if guidance is None else guidance.to(device)
+    return Model(networks.to(device).eval(), experiment, guidance, details, bank)
 
 
 def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict[str, Any]]:
@@ -140,6 +150,13 @@ def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict
             path, f"has format {version}, not {FORMAT_VERSION}", "Install the version that wrote it"
         )
     return experiment, details
+
+
+def _read_bank(path: Path, lent: Arrays, size: int, experiment: Experiment) -> CueBank:
+    try:
+        return CueBank.from_arrays(lent, size, experiment.federation.cue_bank.norm_limit)
+    except ImplausibleCuesError as error:
+        raise _unusable(path, f"its bank of cues is none ({error})", "Take it from the run again") from error
 
 
 def _prefixes(experiment: Experiment) -> tuple[str, ...]:

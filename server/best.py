@@ -7,6 +7,7 @@ import hashlib
 from torch import Tensor
 
 from hqgnet.config import PHASES, Experiment, PhaseName
+from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Arrays, to_arrays
 from hqgnet.exchange.groups import published_groups
 from hqgnet.metrics.names import LOWER_IS_BETTER, improves
@@ -42,6 +43,7 @@ class BestModel:
         self._model = model
         self.score: float | None = None
         self.parameters: Arrays = model.published
+        self.bank: CueBank | None = None
         self.round = 0
 
     def restore(self, number: int) -> None:
@@ -63,7 +65,7 @@ class BestModel:
         state = model.networks.state_dict()
         names = [name for name in state if name.split(".")[0] in published_groups(self._context.experiment)]
         self.parameters = self._model.published | to_arrays(state, names)
-        self.score, self.round = model.details["score"], model.details["round"]
+        self.score, self.round, self.bank = model.details["score"], model.details["round"], model.bank
         # The run may have been stopped before these were written.
         self._tell(model.details["chosen"])
         if self.round != number:
@@ -87,7 +89,15 @@ class BestModel:
             sites = judgement.sites_behind[name]
             which = "lowest" if self._metric in LOWER_IS_BETTER else "highest"
             reason = f"{which} {name} on validation images, mean over {sites} sites; of equals the earlier"
-        self.take(parameters, judgement.round, judgement.guidance, reason, score, task_trained=task_trained)
+        self.take(
+            parameters,
+            judgement.round,
+            judgement.guidance,
+            reason,
+            score,
+            task_trained=task_trained,
+            bank=judgement.bank,
+        )
 
     def take(
         self,
@@ -98,9 +108,10 @@ class BestModel:
         score: float | None = None,
         *,
         task_trained: bool,
+        bank: CueBank | None = None,
     ) -> None:
         """Make ``parameters`` of round ``number`` the best model."""
-        self.score, self.parameters, self.round = score, parameters, number
+        self.score, self.parameters, self.round, self.bank = score, parameters, number, bank
         details = {
             "phase": self._phase,
             "round": number,
@@ -109,7 +120,7 @@ class BestModel:
             "score": score,
         }
         path = self._context.directory.models / _FILE
-        self._attest(self._model.save(path, parameters, guidance, details))
+        self._attest(self._model.save(path, parameters, guidance, details, bank))
         self._tell(reason)
 
     def _attest(self, sha256: str) -> None:

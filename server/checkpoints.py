@@ -41,6 +41,8 @@ class Position(BaseModel):
         best_round: Round of the model in ``models/best.safetensors``; 0 if there is none yet.
         best_score: Its validation figure; None if it was not chosen by one.
         distances: For :class:`server.guards.NormGuard`, by round.
+        cues_taken: For :class:`server.cue_bank.BankKeeper`; the bank itself stands among the arrays.
+        cues_extractor: Likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,8 @@ class Position(BaseModel):
     best_round: int = 0
     best_score: float | None = None
     distances: tuple[tuple[float, ...], ...] = ()
+    cues_taken: int = -1
+    cues_extractor: str = ""
 
 
 def save_state(path: Path, position: Position, arrays: Mapping[str, Array]) -> None:

@@ -47,6 +47,10 @@ def line_of(event: Event) -> str | None:
         labels = [kind for kind in ("masks", "grades") if event.get(kind)]
         with_labels = f"with {' and '.join(labels)}" if labels else "no masks"
         return f"{event['name']} joined: {event['lq']} LQ and {event['hq']} HQ training images, {with_labels}"
+    if kind == "part":
+        return f"{event['name']}: {event['text']}"
+    if kind == "cues":
+        return _cues(event)
     if kind == "left-out":
         return f"a site is left out: {event['reason']}"
     if kind == "resumed":
@@ -60,6 +64,7 @@ def line_of(event: Event) -> str | None:
         )
     if kind == "evaluation":
         failed = "".join(f"  {site}: {code}" for site, code in event["failed"].items())
+        failed += "".join(f"  {site}: {why}" for site, why in event.get("sitting_out", {}).items())
         return (
             f"{event['phase']:<9s} {event['round']:>4d}  {event['split']}: {_figures(event['mean'])}{failed}"
         )
@@ -140,6 +145,22 @@ class LiveDisplay:
                 self._progress.console.print(line, highlight=False, markup=False)
             if kind == "round":
                 self._progress.update(self._task, completed=event["round"])
+
+
+def _cues(event: Event) -> str:
+    declined = "".join(f"  {site}: {code}" for site, code in event["failed"].items())
+    if event["sites"]:
+        lent = f"{event['images']} HQ images of {len(event['sites'])} sites"
+        return f"{event['phase']:<9s} {event['round']:>4d}  bank of cues: {lent}{declined}"
+    idle = (
+        f"; without HQ images, and so without guides: {', '.join(event['without'])}"
+        if event["without"]
+        else ""
+    )
+    remedy = f"let a site with {event['minimum']} HQ images or more set policy.cue_bank: true"
+    return (
+        f"{event['phase']:<9s} {event['round']:>4d}  bank of cues: nobody lends any{declined}{idle}; {remedy}"
+    )
 
 
 def _losses(losses: dict[str, float]) -> str:

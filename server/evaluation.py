@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from flwr.app import MessageType
 from torch import Tensor
 
 from hqgnet.config import PhaseName
+from hqgnet.cue_bank import MEAN, CueBank
 from hqgnet.errors import DataError
 from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.participation import cannot_judge
 from hqgnet.exchange.update import (
     EvaluateRequest,
     MalformedMessageError,
@@ -44,9 +46,12 @@ class Judgement:
         sites_behind: How many sites that are, by figure.
         pooled: The same figures over all images of all sites.
         gaps: By site: metrics that not all of its images have, and why.
-        guidance: Mean cue of the sites' HQ images ``(64,)``; None if no site lets it go.
+        guidance: Mean cue of the sites' HQ images ``(64,)``, of those that lend where there is a bank; None
+            if no site lets it go.
         failed: Fault by site.
         seconds: The slowest site's time.
+        bank: Cues that sites lent, as the model's own cue extractor gives them; None where there are none.
+        sitting_out: Sites that could not be asked, and why.
     """
 
     phase: PhaseName
@@ -60,6 +65,8 @@ class Judgement:
     guidance: Tensor | None
     failed: dict[str, str]
     seconds: float
+    bank: CueBank | None = None
+    sitting_out: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,12 @@ def judge(
     model: GlobalModel,
     parameters: Arrays,
     request: EvaluateRequest,
+    bank: CueBank | None = None,
 ) -> Judgement:
     """Let the sites judge ``parameters``; a site that does not answer is named and left out.
+
+    A site without HQ images is guided by the bank's mean; where it needs a guide and there is none, it sits
+    out.
 
     Args:
         context: The run; its experiment gives the deadline.
@@ -84,16 +95,23 @@ def judge(
         model: Knows what travels.
         parameters: Global parameters.
         request: Goes to every site.
+        bank: Cues that sites lent; None where there are none.
     """
+    reasons = {
+        site.name: cannot_judge(site.card, context.experiment, lent=bank is not None) for site in sites
+    }
+    by_node = {site.node_id: site for site in sites if not reasons[site.name]}
     arrays = write_arrays(model.for_evaluation(parameters, with_task=request.with_task))
-    content = write_request(request.to_json(), arrays)
-    by_node = {site.node_id: site for site in sites}
+    requests = dict.fromkeys(by_node, write_request(request.to_json(), arrays))
+    if bank is not None:
+        lent = write_request(request.to_json(), arrays, write_arrays({MEAN: bank.mean()}))
+        requests |= {node_id: lent for node_id, site in by_node.items() if not site.card.has_hq}
     answers: dict[str, _Answer] = {}
     failed: dict[str, str] = {}
     deadline = context.experiment.federation.round_deadline_s
     group = f"{request.phase}-{request.round}-{request.split}"
     place = {"phase": request.phase, "round": request.round, "split": request.split}
-    for reply in ask(context.grid, dict.fromkeys(by_node, content), MessageType.EVALUATE, group, deadline):
+    for reply in ask(context.grid, requests, MessageType.EVALUATE, group, deadline):
         site = by_node[reply.node_id]
         facts = {"site": site.name, **place, **reply.audit_head}
         try:
@@ -119,9 +137,11 @@ def judge(
         behind,
         pooled.row(),
         {name: answer.scores.gaps() for name, answer in ordered.items()},
-        _mean_guidance(list(ordered.values())),
+        _mean_guidance(list(ordered.values())) if bank is None else torch.from_numpy(bank.mean()),
         failed,
         seconds,
+        bank,
+        {name: reason for name, reason in reasons.items() if reason},
     )
 
 

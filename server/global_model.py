@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from hqgnet.config import Experiment, PhaseName
+from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Array, Arrays, ArraySpec, specs, to_arrays, to_tensors
-from hqgnet.exchange.groups import evaluation_keys, received_keys, shared_keys
+from hqgnet.exchange.groups import cue_keys, evaluation_keys, received_keys, shared_keys
 from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from hqgnet.networks.pretrained import load_pretrained
@@ -68,12 +69,16 @@ class GlobalModel:
         trained = self._take(parameters, shared_keys(self._networks, phase, self._experiment))
         return parameters | self._strategy.beside(trained)
 
-    def expected(self, phase: PhaseName, has_labels: bool) -> dict[str, ArraySpec]:
+    def expected(self, phase: PhaseName, has_labels: bool, has_hq: bool = True) -> dict[str, ArraySpec]:
         """Return what the update of a site must look like."""
-        names = shared_keys(self._networks, phase, self._experiment, has_labels)
+        names = shared_keys(self._networks, phase, self._experiment, has_labels, has_hq)
         beside = self._strategy.beside(self._take(self.latest, names))
         forms = {name: ArraySpec(array.shape, str(array.dtype)) for name, array in beside.items()}
         return {name: self._specs[name] for name in names} | forms
+
+    def cue_extractor(self, parameters: Arrays) -> Arrays:
+        """Return what a site receives to describe its HQ images."""
+        return self._take(parameters, cue_keys(self._networks, self._experiment))
 
     def for_evaluation(self, parameters: Arrays, *, with_task: bool) -> Arrays:
         """Return what every site receives to judge ``parameters``."""
@@ -122,7 +127,12 @@ class GlobalModel:
         self._rounds_in_phase = rounds_in_phase
 
     def save(
-        self, path: Path, parameters: Arrays, guidance: Tensor | None, details: Mapping[str, Any]
+        self,
+        path: Path,
+        parameters: Arrays,
+        guidance: Tensor | None,
+        details: Mapping[str, Any],
+        bank: CueBank | None = None,
     ) -> str:
         """Write ``parameters`` as a model file; return the file's SHA-256.
 
@@ -130,7 +140,9 @@ class GlobalModel:
             OutputError: If it cannot be written.
         """
         self._networks.load_state_dict(to_tensors(parameters))
-        save_model(path, self._networks, self._experiment, guidance=guidance, details=dict(details))
+        save_model(
+            path, self._networks, self._experiment, guidance=guidance, details=dict(details), bank=bank
+        )
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 

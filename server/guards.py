@@ -32,6 +32,7 @@ class Fault(StrEnum):
     COUNTS = "image-counts-differ-from-data-card"
     STEPS = "more-steps-than-asked"
     NORM = "norm-outlier"
+    CUES = "cues-implausible"
 
 
 class RefusedReplyError(ValueError):
@@ -114,6 +115,8 @@ def distrusted() -> Iterator[None]:
         yield
     except (RefusedReplyError, HqgnetError):
         raise
+    except ArrayError as error:
+        raise RefusedReplyError(error.fault) from error
     except Exception as error:
         # Its text may repeat what the reply holds.
         LOGGER.warning("a reply cannot be read (%s)", type(error).__name__)

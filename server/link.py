@@ -17,11 +17,17 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from hqgnet.errors import Problem, RunFailedError
-from hqgnet.exchange.update import MalformedMessageError, ScoresHeader, UpdateHeader, read_message
+from hqgnet.exchange.update import (
+    CuesHeader,
+    MalformedMessageError,
+    ScoresHeader,
+    UpdateHeader,
+    read_message,
+)
 from server.guards import Fault, RefusedReplyError
 from server.wire import read_audit_head, read_header, read_refusal
 
-Header = TypeVar("Header", UpdateHeader, ScoresHeader)
+Header = TypeVar("Header", UpdateHeader, ScoresHeader, CuesHeader)
 Result = TypeVar("Result")
 LOGGER = logging.getLogger("hqgnet.server")
 

@@ -28,8 +28,8 @@ class Progress:
         self._flower_run = flower_run
 
     def say(self, event: str, **facts: object) -> None:
-        """Append an event: waiting, site, left-out, resumed, phase, round, evaluation, table, tracking or
-        finished."""
+        """Append an event: waiting, site, part, left-out, resumed, phase, cues, round, evaluation, table,
+        tracking or finished."""
         self._directory.append("progress.jsonl", {"time": round(time.time(), 3), "event": event, **facts})
 
     def status(self, state: str, error: HqgnetError | None = None, code: ExitCode = ExitCode.OK) -> None:

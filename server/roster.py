@@ -15,6 +15,7 @@ from flwr.app import MessageType, RecordDict
 
 from hqgnet.errors import ConfigurationError, Problem, QuorumError
 from hqgnet.exchange.data_card import DataCard
+from hqgnet.exchange.participation import is_of_use, lacks
 from hqgnet.exchange.update import (
     EXPLANATIONS,
     MalformedMessageError,
@@ -192,6 +193,10 @@ class Roster:
             remedy = f"The experiment is for {experiment.modality} of {experiment.channels}"
             self._leave_out(site.node_id, what, remedy)
             return
+        if not is_of_use(card, experiment):
+            what = f"{card.name} can neither train nor judge models here: {lacks(card, experiment)}"
+            self._leave_out(site.node_id, what, "Give it what it lacks, or set federation.cue_bank to on")
+            return
         namesake = self._sites.get(site.name)
         if namesake is not None and namesake.node_id in nodes:
             self._leave_out(
@@ -208,6 +213,9 @@ class Roster:
             masks=card.has_masks,
             grades=card.has_grades,
         )
+        lacking = lacks(card, experiment)
+        if lacking:
+            self._context.progress.say("part", name=site.name, text=lacking)
         facts = {"site": site.name, "node": str(site.node_id), "card": digest(card.to_json())}
         self._context.audit.append("site-joined", **facts, **audit_head)
 

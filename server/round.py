@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import MessageType
+from flwr.app import MessageType, RecordDict
 
 from hqgnet.config import PhaseName
+from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Arrays, digest_arrays, distance
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.exchange.update import TrainRequest, UpdateHeader
 from hqgnet.labels import has_labels
+from server.broadcast import Broadcast
 from server.context import RunContext
 from server.global_model import GlobalModel
 from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted
 from server.link import Reply, ask
 from server.roster import Site
 from server.spool import Spool
-from server.wire import read_arrays, size_of, write_arrays, write_request
+from server.wire import read_update, size_of, write_arrays, write_request
 
 # A site stops training early enough that its reply can still travel before the round's deadline.
 _TRAINING_SHARE = 0.8
@@ -102,6 +104,7 @@ class Attempt:
         number: Of the round in it, from 1.
         global_round: Of the round over all phases.
         attempt: From 0.
+        bank: Cues for the sites without HQ images; None where there are none.
     """
 
     def __init__(
@@ -114,13 +117,16 @@ class Attempt:
         *,
         global_round: int,
         attempt: int,
+        bank: CueBank | None = None,
     ) -> None:
         self._context = context
         self._experiment = context.experiment
         self._federation = context.experiment.federation
         self._model = model
         self._norms = norms
-        self._sent = model.outgoing(phase)
+        self._bank = bank
+        self._broadcast = Broadcast(model.outgoing(phase), self._federation.compression)
+        self._sent = self._broadcast.sent
         steps = context.experiment.phase(phase).steps
         self._request = TrainRequest(
             run=context.run,
@@ -143,15 +149,12 @@ class Attempt:
         """
         begun = time.monotonic()
         outcome = Outcome()
-        content = write_request(self._request.to_json(), write_arrays(self._sent))
-        outcome.bytes_down = size_of(content) * len(sites)
         by_node = {site.node_id: site for site in sites}
-        requests, group = (
-            dict.fromkeys(by_node, content),
-            "-".join(str(part) for part in self._place.values()),
-        )
+        requests, group = self._requests(sites), "-".join(str(part) for part in self._place.values())
+        outcome.bytes_down = sum(size_of(content) for content in requests.values())
         received: dict[str, Update] = {}
-        with Spool(self._context.directory.spool) as spool:
+        room = sum(array.nbytes for array in self._sent.values())
+        with Spool(self._context.directory.spool, [site.name for site in sites], room) as spool:
             deadline = self._federation.round_deadline_s
             for reply in ask(self._context.grid, requests, MessageType.TRAIN, group, deadline):
                 site = by_node[reply.node_id]
@@ -163,17 +166,26 @@ class Attempt:
         outcome.seconds = time.monotonic() - begun
         return outcome
 
+    def _requests(self, sites: Sequence[Site]) -> dict[int, RecordDict]:
+        """Return each node's request: the same for all but those to whom cues are lent."""
+        text, parameters = self._request.to_json(), self._broadcast.record
+        content = write_request(text, parameters)
+        if self._bank is None or self._request.phase == "pretrain":
+            return {site.node_id: content for site in sites}
+        lent = write_request(text, parameters, write_arrays(self._bank.to_arrays()))
+        return {site.node_id: content if site.card.has_hq else lent for site in sites}
+
     def _receive(self, site: Site, reply: Reply, spool: Spool) -> Update:
         labelled = has_labels(site.card, self._experiment)
         expected = Expected(
             site.name,
             site.card,
-            shared_groups(self._request.phase, self._experiment, labelled),
-            self._model.expected(self._request.phase, labelled),
+            shared_groups(self._request.phase, self._experiment, labelled, site.card.has_hq),
+            self._model.expected(self._request.phase, labelled, site.card.has_hq),
         )
         with distrusted():
             header, content = reply.read(UpdateHeader)
-            arrays = read_arrays(content)
+            arrays = read_update(content, self._federation.compression, expected.arrays, self._sent)
             check_update(header, arrays, self._request, expected)
         spool.put(site.name, arrays)
         return Update(
@@ -205,7 +217,7 @@ class Attempt:
                 **update.audit_head,
             )
         weights = {name: update.weight for name, update in outcome.taken.items()}
-        outcome.combined = self._model.combine(spool.updates(weights))
+        outcome.combined = self._broadcast.onto_exact(self._model.combine(spool.updates(weights)))
 
     def _refuse(self, outcome: Outcome, site: str, code: str, audit_head: dict[str, str]) -> None:
         outcome.failed[site] = code

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 
 from hqgnet.config import PHASES, PhaseName
-from hqgnet.errors import ConfigurationError, Problem, QuorumError
+from hqgnet.errors import Problem, QuorumError
 from hqgnet.exchange.arrays import Arrays, digest_arrays
-from hqgnet.exchange.groups import takes_part
+from hqgnet.exchange.participation import part_in
 from hqgnet.exchange.update import EXPLANATIONS, EvaluateRequest, SiteError
-from hqgnet.labels import has_labels
 from server.best import BestModel, judged_phase
 from server.checkpoints import Position, save_state
 from server.context import RunContext
+from server.cue_bank import BankKeeper
 from server.evaluation import Judgement, judge
 from server.global_model import GlobalModel
 from server.guards import Fault, NormGuard
+from server.parts import check_parts
 from server.results import write_table
 from server.roster import Roster, Site
 from server.round import Attempt, Outcome
@@ -44,6 +44,7 @@ class Rounds:
         self._roster = roster
         self._model = GlobalModel(context.experiment)
         self._best = BestModel(context, self._model)
+        self._cues = BankKeeper(context, self._model)
         self._norms = NormGuard(context.experiment.federation.norm_limit)
         self._phases = [phase for phase in PHASES if context.experiment.phase(phase).rounds]
         self._begun = state is not None
@@ -57,6 +58,7 @@ class Rounds:
             self._at, arrays = state
             self._model.load_state(arrays, self._at.round)
             self._best.restore(self._at.best_round)
+            self._cues.restore(arrays, self._at.cues_taken, self._at.cues_extractor)
             self._norms = NormGuard(context.experiment.federation.norm_limit, self._at.distances)
 
     def run(self) -> None:
@@ -68,10 +70,12 @@ class Rounds:
             OutputError: If results cannot be written.
             RunFailedError: If the SuperLink is gone for too long.
         """
-        self._check_labels(self._roster.gather())
+        joined = self._roster.gather()
+        ahead = self._phases[self._phases.index(self._at.phase) :]
+        check_parts(self._experiment, joined, ahead)
         if not self._begun:
             self._keep(self._at)
-        for phase in self._phases[self._phases.index(self._at.phase) :]:
+        for phase in ahead:
             self._phase(phase)
         if not self._at.tested:
             self._judge_best()
@@ -85,6 +89,7 @@ class Rounds:
         if not done:
             self._model.begin_phase()
             self._norms.begin_phase()
+            self._cues.begin_phase()
         rounds = self._experiment.phase(phase).rounds
         self._progress.say("phase", phase=phase, rounds=rounds)
         # The round after which the run was stopped may still have to be judged.
@@ -100,7 +105,10 @@ class Rounds:
         for attempt in range(federation.attempts):
             if attempt:
                 time.sleep(federation.retry_pause_s * _GROWTH ** (attempt - 1))
-            sites = self._roster.wait(partial(self._takes_part, phase=phase))
+            if self._experiment.federation.cue_bank.enabled:
+                self._cues.renew(self._roster.online(), phase, number, self._at.global_round)
+            sitting_out: dict[str, str] = {}
+            sites = self._roster.wait(partial(self._is_asked, phase=phase, sitting_out=sitting_out))
             outcome = Outcome()
             if len(sites) >= federation.minimum_sites:
                 outcome = Attempt(
@@ -111,9 +119,10 @@ class Rounds:
                     number,
                     global_round=global_round,
                     attempt=attempt,
+                    bank=self._cues.bank,
                 ).run(sites)
             counted = len(outcome.taken) >= federation.minimum_sites
-            self._report(outcome, phase, number, global_round, attempt, self._roster.absent(sites), counted)
+            self._report(outcome, phase, number, global_round, attempt, sites, sitting_out, counted)
             for name, code in outcome.failed.items():
                 if code == Fault.COUNTS:
                     self._roster.ask_again(name)
@@ -135,24 +144,26 @@ class Rounds:
         rounds, evaluation = self._experiment.phase(phase).rounds, self._experiment.evaluation
         # A generator that has not begun to learn gives nothing to judge.
         due = phase != "pretrain" and (number % evaluation.every == 0 or number == rounds)
-        guidance = None
+        guidance = bank = None
         if due:
             judgement = self._judge(phase, number, "validation")
-            guidance = judgement.guidance
+            guidance, bank = judgement.guidance, judgement.bank
             self._best.consider(judgement, self._model.published, task_trained=self._at.task_trained)
         if number == rounds:
             file = f"{phase}.safetensors"
             details = {"phase": phase, "round": rounds, "task_trained": self._at.task_trained}
             path = self._directory.models / file
-            sha256 = self._model.save(path, self._model.published, guidance, details)
+            sha256 = self._model.save(path, self._model.published, guidance, details, bank)
             self._context.audit.append("model-published", file=file, sha256=sha256, phase=phase, round=number)
         if due or number == rounds:
             best = {"best_round": self._best.round, "best_score": self._best.score}
             self._keep(self._at.model_copy(update={"judged": True, **best}))
 
     def _keep(self, position: Position) -> None:
-        self._at = position.model_copy(update={"distances": tuple(map(tuple, self._norms.history))})
-        save_state(self._directory.state, self._at, self._model.state())
+        kept = {"cues_taken": self._cues.taken, "cues_extractor": self._cues.extractor}
+        distances = tuple(map(tuple, self._norms.history))
+        self._at = position.model_copy(update={"distances": distances, **kept})
+        save_state(self._directory.state, self._at, self._model.state() | self._cues.state())
         facts = {"phase": position.phase, "round": position.round, "global_round": position.global_round}
         digests = {"latest": digest_arrays(self._model.latest)}
         if self._experiment.federation.server_average:
@@ -176,7 +187,8 @@ class Rounds:
         number: int,
         global_round: int,
         attempt: int,
-        absent: list[str],
+        asked: list[Site],
+        sitting_out: dict[str, str],
         counted: bool,
     ) -> None:
         row = {
@@ -188,7 +200,8 @@ class Rounds:
             "losses": outcome.losses(),
             "seconds": round(outcome.seconds, 3),
             "failed": dict(sorted(outcome.failed.items())),
-            "absent": absent,
+            "absent": [name for name in self._roster.absent(asked) if name not in sitting_out],
+            "sitting_out": dict(sorted(sitting_out.items())),
         }
         traffic = {"bytes_down": outcome.bytes_down, "bytes_up": outcome.bytes_up}
         whole = {"run": self._context.run, **row, **traffic, "sites": outcome.rows()}
@@ -197,18 +210,22 @@ class Rounds:
         self._progress.say("round", **row, rounds=rounds, sites=sorted(outcome.taken))
 
     def _judge(self, phase: PhaseName, number: int, split: str, *, final: bool = False) -> Judgement:
+        parameters = self._best.parameters if final else self._model.published
+        sites = self._roster.online()
+        bank = self._best.bank
+        if not final:
+            bank = self._cues.of_model(sites, parameters, phase, number, self._at.global_round)
         request = EvaluateRequest(
             run=self._context.run,
             phase=phase,
             round=number,
             split="test" if split == "test" else "validation",
             with_task=self._at.task_trained,
-            want_guidance=not final,
+            want_guidance=not final and bank is None,
             final=final,
             experiment=self._experiment.to_json(),
         )
-        parameters = self._best.parameters if final else self._model.published
-        judgement = judge(self._context, self._roster.online(), self._model, parameters, request)
+        judgement = judge(self._context, sites, self._model, parameters, request, bank)
         place = {"run": self._context.run, "phase": phase, "round": number, "split": split}
         for site, row in judgement.rows.items():
             self._directory.append("metrics.jsonl", {**place, "kind": "site", "site": site, **row})
@@ -220,6 +237,7 @@ class Rounds:
             **place,
             mean=judgement.mean,
             failed=judgement.failed,
+            sitting_out=judgement.sitting_out,
             seconds=round(judgement.seconds, 3),
         )
         return judgement
@@ -234,17 +252,9 @@ class Rounds:
         table = write_table(self._directory, self._experiment, judgement)
         self._progress.say("table", text=table)
 
-    def _takes_part(self, site: Site, phase: PhaseName) -> bool:
-        return takes_part(phase, self._experiment, has_labels(site.card, self._experiment))
-
-    def _check_labels(self, sites: Sequence[Site]) -> None:
-        minimum = self._experiment.federation.minimum_sites
-        labelled = [site for site in sites if self._takes_part(site, "cooperate")]
-        if self._experiment.phases.cooperate.rounds and len(labelled) < minimum:
-            label = self._experiment.downstream.label
-            what = f"{len(labelled)} sites have {label}, {minimum} are wanted in the cooperate phase"
-            if self._experiment.downstream.enhancer_trained_in_cooperate:
-                remedy = f"Set it to enhancement, lower federation.minimum_sites, or add {label}"
-                raise ConfigurationError(Problem("federation.unlabelled_sites: skip", what, remedy))
-            remedy = f"Lower federation.minimum_sites, or add {label}"
-            raise ConfigurationError(Problem("downstream.enhancer_trained_in_cooperate: false", what, remedy))
+    def _is_asked(self, site: Site, phase: PhaseName, sitting_out: dict[str, str]) -> bool:
+        """Return whether a site trains in a phase; note why not."""
+        part = part_in(phase, site.card, self._experiment, lent=self._cues.bank is not None)
+        if not part.trains:
+            sitting_out[site.name] = part.note
+        return part.trains

@@ -16,6 +16,7 @@ from types import FrameType
 from hqgnet.config import Experiment, load_experiment
 from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
 from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem
+from hqgnet.labels import label_problems
 from server.display import Display, choose_display
 from server.flower_app import Setting
 from server.flower_process import LocalFlower
@@ -150,6 +151,7 @@ def check_files(experiment_file: Path, files: Sequence[Path]) -> tuple[Experimen
         ]
     if experiment is not None:
         problems += [p for file, config in configs.items() for p in misfits(config, experiment, str(file))]
+        problems += label_problems(list(configs.values()), experiment, str(experiment_file))
         minimum = experiment.federation.minimum_sites
         if len(files) < minimum:
             what = f"{minimum} sites are wanted, --sites names {len(files)}"

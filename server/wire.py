@@ -7,14 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from numpy.typing import NDArray
 
+from hqgnet.compression_config import CompressionConfig
 from hqgnet.exchange import arrays as exchange_arrays
-from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.arrays import Arrays, ArraySpec
+from hqgnet.exchange.compression.message import COMPRESSED, decompress
 from hqgnet.exchange.packing import PACKED, pack, read_npy, unpack
 from hqgnet.exchange.update import (
     ARRAYS,
     AUDIT,
     CODE_KEY,
+    CUES,
     GUIDANCE,
     HEAD_KEY,
     HEADER,
@@ -27,17 +31,32 @@ from hqgnet.exchange.update import (
 )
 
 
-def write_request(text: str, arrays: ArrayRecord | None = None) -> RecordDict:
-    """Return the content of a request; ``arrays`` may be shared between the requests of a round."""
+def write_request(
+    text: str, arrays: ArrayRecord | None = None, cues: ArrayRecord | None = None
+) -> RecordDict:
+    """Return the content of a request; ``arrays`` may be shared between the requests of a round.
+
+    Args:
+        text: The request in JSON.
+        arrays: Parameters.
+        cues: Of a bank, for a site without HQ images.
+    """
     content = RecordDict({REQUEST: ConfigRecord({JSON_KEY: text})})
     if arrays is not None:
         content[ARRAYS] = arrays
+    if cues is not None:
+        content[CUES] = cues
     return content
 
 
 def write_arrays(arrays: Mapping[str, exchange_arrays.Array]) -> ArrayRecord:
     """Return parameters as a record of one array (:mod:`hqgnet.exchange.packing`)."""
     return ArrayRecord({PACKED: Array(pack(arrays))})
+
+
+def write_compressed(packed: NDArray[np.uint8]) -> ArrayRecord:
+    """Return compressed parameters (:mod:`hqgnet.exchange.compression.message`) as a record of one array."""
+    return ArrayRecord({COMPRESSED: Array(packed)})
 
 
 def size_of(content: RecordDict) -> int:
@@ -83,6 +102,29 @@ def read_arrays(content: RecordDict) -> Arrays:
     if list(record) != [PACKED]:
         raise MalformedMessageError("the arrays are not packed into one")
     return unpack(read_npy(record[PACKED].data, np.dtype("u1")))
+
+
+def read_update(
+    content: RecordDict, settings: CompressionConfig, expected: Mapping[str, ArraySpec], sent: Arrays
+) -> Arrays:
+    """Return the arrays of an update, in whichever form the experiment has them sent.
+
+    Args:
+        content: The reply.
+        settings: Say the form.
+        expected: What may be in it; decides how much memory is taken.
+        sent: What the site's differences are from.
+
+    Raises:
+        MalformedMessageError: If it is of another form, or not whole.
+        ArrayError: If a compressed array is not expected, or of another shape or type.
+    """
+    if not settings.is_up:
+        return read_arrays(content)
+    record = content.array_records.get(ARRAYS, ArrayRecord())
+    if list(record) != [COMPRESSED]:
+        raise MalformedMessageError("the update is not compressed")
+    return decompress(read_npy(record[COMPRESSED].data, np.dtype("u1")), expected, sent)
 
 
 def read_guidance(content: RecordDict, size: int) -> exchange_arrays.Array | None:

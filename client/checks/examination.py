@@ -88,6 +88,7 @@ def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
     from client.checks.grades import check_grades
     from client.checks.images import check_images, open_images
     from client.checks.leaks import check_leaks
+    from client.checks.part import check_part
 
     opened: list[OpenedSite] = []
 
@@ -103,6 +104,7 @@ def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
         ("twins", check_twins),
         ("grades", check_grades),
         ("leaks", check_leaks),
+        ("takes part", check_part),
     ):
         findings += guarded("Images", title, partial(check, opened[0]))
     return opened[0], findings
@@ -113,6 +115,7 @@ def _machine(config: SiteConfig) -> list[Finding]:
 
     checks: tuple[tuple[str, Check], ...] = (
         ("device", partial(machine.check_device, config)),
+        ("compiler", partial(machine.check_compiler, config)),
         ("threads", partial(machine.check_threads, config)),
         ("memory", machine.check_memory),
         ("work folder", partial(machine.check_work, config)),

@@ -74,6 +74,9 @@ def _counts(data: SiteData) -> list[Finding]:
     findings = []
     for title, splits in (("LQ images", data.lq), ("HQ images", data.hq)):
         counts = {split: len(samples) for split, samples in splits.items()}
+        if splits is data.hq and not data.config.images.has_hq:
+            findings.append(Finding("Images", title, "ok", "none: the site file names no folder of them"))
+            continue
         detail = (
             f"{counts['train']} to train, {counts['validation']} to validate, {counts['test']} to test"
             f" ({_patients(splits['train'])}, {_patients(splits['validation'])}, {_patients(splits['test'])}"

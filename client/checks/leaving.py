@@ -36,5 +36,12 @@ def what_leaves(config: SiteConfig, hq_images: int | None) -> list[str]:
         )
     else:
         lines.append("not the mean cue of the HQ images.")
+    if policy.cue_bank and (hq_images is None or hq_images >= policy.minimum_hq_images):
+        last = lines.pop().removesuffix(".")
+        lines += [
+            f"{last};",
+            "mean and covariance of the cues of the HQ images (64 numbers and 64 x 64, over "
+            f"{policy.minimum_hq_images} or more), for hospitals without HQ images.",
+        ]
     lines.append("No image, mask, file name or patient, and of no image its grade.")
     return lines

@@ -23,10 +23,11 @@ def check_device(config: SiteConfig) -> list[Finding]:
     """Name the processor that would train, and the build of torch."""
     import torch
 
-    from hqgnet.device import choose_device
+    from hqgnet.device import choose_device, training_devices
 
     try:
         device = choose_device(config.device)
+        devices = training_devices(config, device)
     except HqgnetError as error:
         return [from_problem("Machine", "device", problem) for problem in error.problems]
     build = f"torch {torch.__version__}"
@@ -36,12 +37,29 @@ def check_device(config: SiteConfig) -> list[Finding]:
             f"{device}: {properties.name}, {properties.total_memory / 1e9:.0f} GB "
             f"({build}, CUDA {torch.version.cuda})"
         )
+        if len(devices) > 1:
+            detail += f"; {len(devices)} GPUs train together"
         return [Finding("Machine", "device", "ok", detail)]
     if config.device == "auto" and _NVIDIA_DRIVER.exists():
         what = f"a NVIDIA driver is installed, but {build} sees no GPU: the processor would train"
         remedy = "Install a CUDA build of torch that fits the driver, or write device: cpu"
         return [Finding("Machine", "device", "warning", what, remedy)]
     return [Finding("Machine", "device", "ok", f"processor, no GPU ({build})")]
+
+
+def check_compiler(config: SiteConfig) -> list[Finding]:
+    """See whether this machine could compile networks; few experiments ask for it."""
+    from hqgnet.device import choose_device
+    from hqgnet.training.compiling import missing_compiler
+
+    try:
+        missing = missing_compiler(choose_device(config.device))
+    except HqgnetError:
+        return []  # told by the check of the device
+    if missing is None:
+        return [Finding("Machine", "compiler", "ok", "experiments with training.compile can run")]
+    detail = f"experiments with training.compile: true cannot run: {missing.what}"
+    return [Finding("Machine", "compiler", "ok", detail)]
 
 
 def check_threads(config: SiteConfig) -> list[Finding]:

@@ -26,10 +26,10 @@ from hqgnet.errors import HqgnetError
 from hqgnet.exchange.update import (
     EvaluateRequest,
     MalformedMessageError,
-    QueryRequest,
     SiteError,
     TrainRequest,
     read_message,
+    read_query,
 )
 
 LOGGER = logging.getLogger("hqgnet.daemon")
@@ -209,7 +209,7 @@ def _facts(asked: Asked) -> dict[str, object]:
                 judge = read_message(asked.text, EvaluateRequest)
                 about = {"run": judge.run, "phase": judge.phase, "round": judge.round}
             case _:
-                query = read_message(asked.text, QueryRequest)
+                query = read_query(asked.text)
                 about = {"run": query.run, "query": query.kind}
     except MalformedMessageError:
         about = {}

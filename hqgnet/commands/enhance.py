@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from hqgnet.classical import CLASSICAL, Enhance
 from hqgnet.data.reading import IMAGE_SUFFIXES, read_image, read_with_format
 from hqgnet.data.writing import write_image
 from hqgnet.device import choose_device
@@ -20,6 +21,7 @@ from hqgnet.export.runner import ExportedRunner, exported_folder
 from hqgnet.guidance import image_guidance
 from hqgnet.inference import Runner, TiledRunner, enhance_with
 from hqgnet.inference.precision import prepared_runner
+from hqgnet.method_config import CLASSICAL_METHODS, Method
 from hqgnet.model_file import Model, load_model
 
 
@@ -31,38 +33,55 @@ def enhance(arguments: argparse.Namespace) -> None:
     """
     images = _find_images(arguments.input)
     targets = _targets(arguments.input, images, arguments.output)
-    channels, guidance, runner_for = _opened(arguments)
-    native = arguments.at == "native"
-    runner: Runner | None = None
+    channels, enhanced = _opened(arguments)
     problems: list[Problem] = []
     console = Console(stderr=True)
     work = list(zip(images, targets, strict=True))
     for source, target in track(work, "enhancing", console=console, disable=not console.is_terminal):
         try:
             image, kind = read_with_format(source, channels)
-            runner = runner or runner_for(image)
-            enhanced = enhance_with(runner, image, guidance, native=native)
+            result = enhanced(image)
         except DataError as error:
             problems += [Problem(str(source), f"{p.where}: {p.what}", p.remedy) for p in error.problems]
             continue
-        write_image(target, enhanced, kind)
+        write_image(target, result, kind)
     print(f"{len(work) - len(problems)} of {len(work)} images enhanced into {arguments.output}")
     if problems:
         raise DataError(problems)
 
 
-def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3], Tensor | None, Callable[[Tensor], Runner]]:
-    """Return channels, guidance, and what makes a runner when the first image is there."""
+def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3] | None, Enhance]:
+    """Return channels, None to keep an image's own, and what enhances an image (C, H, W)."""
+    if arguments.method:
+        return None, _classical(arguments.method, arguments)
     folder = exported_folder(arguments.model)
+    native = arguments.at == "native"
     if folder is not None:
         _check_exported(arguments)
         exported = ExportedRunner(folder)
         _check_precision(arguments.precision, exported.description.precision)
-        return exported.description.channels, None, lambda image: exported
+        return exported.description.channels, lambda image: enhance_with(exported, image, None, native=native)
     model = load_model(arguments.model, choose_device(arguments.device))
+    if model.experiment.method in CLASSICAL_METHODS:
+        return model.experiment.channels, _classical(model.experiment.method, arguments)
     guidance = _guidance(model, arguments.guide, arguments.model)
     if arguments.tile:  # mistakes are told before the first image is read
         TiledRunner(model, "float32", tile=arguments.tile, overlap=arguments.overlap)
+    runner_for = _runner_for(model, guidance, arguments)
+    runner: Runner | None = None
+
+    def enhanced(image: Tensor) -> Tensor:
+        nonlocal runner
+        runner = runner or runner_for(image)
+        return enhance_with(runner, image, guidance, native=native)
+
+    return model.experiment.channels, enhanced
+
+
+def _runner_for(
+    model: Model, guidance: Tensor | None, arguments: argparse.Namespace
+) -> Callable[[Tensor], Runner]:
+    """Return what makes a runner when the first image is there."""
 
     def runner_for(image: Tensor) -> Runner:
         native = arguments.at == "native"
@@ -78,7 +97,25 @@ def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3], Tensor | None
             return runner
         return TiledRunner(model, runner.precision, tile=arguments.tile, overlap=arguments.overlap)
 
-    return model.experiment.channels, guidance, runner_for
+    return runner_for
+
+
+def _classical(method: Method, arguments: argparse.Namespace) -> Enhance:
+    """Return a classical method, which takes images as they are; options of networks are refused."""
+    if method not in CLASSICAL_METHODS:
+        raise TypeError(f"{method} is not classical")
+    given = {
+        "--guide": arguments.guide is not None,
+        "--tile": arguments.tile is not None,
+        "--precision": arguments.precision not in (None, "float32"),
+        "--device": arguments.device not in ("auto", "cpu"),
+        "--at": arguments.at == "trained",
+    }
+    what = f"{method} has no network: it enhances the full image on the processor, without a guide"
+    problems = [Problem(option, what, "Leave it out") for option, is_given in given.items() if is_given]
+    if problems:
+        raise ConfigurationError(problems)
+    return CLASSICAL[method]
 
 
 def _find_images(source: Path) -> list[Path]:
@@ -109,7 +146,7 @@ def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor | No
         return None
     if guide is not None:
         image = read_image(guide, model.experiment.channels)
-        device = next(model.networks.generator.parameters()).device
+        device = model.networks.device
         return image_guidance(model.networks, image, model.experiment.image_size, device)
     if model.guidance is None:
         remedy = "Give an HQ image with --guide"

@@ -7,14 +7,20 @@ import argparse
 import torch
 
 from hqgnet.data.reading import read_image
+from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.export.writing import ExportRequest, export_model
 from hqgnet.guidance import image_guidance
+from hqgnet.method_config import CLASSICAL_METHODS
 from hqgnet.model_file import load_model
 
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a model for another runtime, checked against torch."""
     model = load_model(arguments.model)
+    if model.experiment.method in CLASSICAL_METHODS:
+        what = f"{model.experiment.method} enhances without a network: there is nothing to export"
+        remedy = f"Use hqgnet enhance --method {model.experiment.method}"
+        raise ConfigurationError(Problem(str(arguments.model), what, remedy))
     guidance = model.guidance
     if arguments.guide is not None and model.networks.guidance_size:
         experiment = model.experiment

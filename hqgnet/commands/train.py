@@ -10,6 +10,7 @@ from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.guidance import mean_guidance
+from hqgnet.labels import label_problems
 from hqgnet.model_file import save_model
 from hqgnet.training.central import train_centrally
 from hqgnet.training.local import LocalResult
@@ -29,6 +30,7 @@ def train(arguments: argparse.Namespace) -> None:
         for path, config in zip(arguments.sites, configs, strict=True)
         for problem in misfits(config, experiment, str(path))
     ]
+    problems += label_problems(configs, experiment, str(arguments.experiment))
     if problems:
         raise ConfigurationError(problems)
     device = choose_device(configs[0].device)

@@ -19,6 +19,7 @@ from monai.data.dataset import CacheDataset
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hqgnet.cue_bank import CueBank
 from hqgnet.data.site_data import Sample, SiteData
 from hqgnet.data.transforms import IMAGE, MASK, RandomFlips, training_transforms, untracked
 from hqgnet.errors import DataError, HqgnetError, Problem
@@ -32,11 +33,14 @@ class Batch:
 
     Attributes:
         lq: ``(B, C, S, S)`` in [0, 1].
-        hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``.
+        hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``. ``(0, C, S, S)`` at a site
+            without HQ images.
         masks: Masks of those of ``lq`` that have one, ``(L, 1, S, S)`` of 0 and 1; None if there are none.
         labelled: Which of ``lq`` those are, ``(B,)`` bool; None if ``masks`` is None.
         grades: Levels of those of ``lq`` that have one, ``(L,)`` int64; None if there are none.
         graded: Which of ``lq`` those are, ``(B,)`` bool; None if ``grades`` is None.
+        cues: v_z of other sites' HQ images, ``(B, 64)``, drawn from a bank; None where HQ images are at hand
+            or nothing is lent.
     """
 
     lq: Tensor
@@ -45,10 +49,11 @@ class Batch:
     labelled: Tensor | None = None
     grades: Tensor | None = None
     graded: Tensor | None = None
+    cues: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        labels = (self.masks, self.labelled, self.grades, self.graded)
+        labels = (self.masks, self.labelled, self.grades, self.graded, self.cues)
         return Batch(
             self.lq.to(device),
             self.hq.to(device),
@@ -67,6 +72,7 @@ class UnpairedBatches:
         need_masks: Give masks. The ``cooperate`` phase then uses, of a site that has masks, only LQ images
             with one; a pooled site that has none takes part with all its images, as it would in a federation.
         need_grades: Give grades, with the same rule; where both are needed, a mask or a grade suffices.
+        need_hq: HQ images must be there. Without them batches hold none, and cues of a bank once one is lent.
         cache_bytes: Memory for images, at two bytes a value; what does not fit is read again each time.
 
     Raises:
@@ -83,12 +89,13 @@ class UnpairedBatches:
         need_masks: bool = False,
         need_grades: bool = False,
         *,
+        need_hq: bool = True,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         sites = (site_data,) if isinstance(site_data, SiteData) else tuple(site_data)
         lq = [sample for site in sites for sample in site.lq["train"]]
         hq = [sample for site in sites for sample in site.hq["train"]]
-        _check(sites, lq, hq, need_masks, need_grades)
+        _check(sites, lq, hq if need_hq else None, need_masks, need_grades)
         self._batch_size = batch_size
         self._seed = seed
         channels = sites[0].config.channels
@@ -99,6 +106,7 @@ class UnpairedBatches:
         with _plain_errors():
             self._lq = _cached([_files(sample, need_masks) for sample in lq], transform, lq_images)
             self._hq = _cached([_files(sample, False) for sample in hq], transform, images - lq_images)
+        self._bank: CueBank | None = None
         self._grades = [sample.grade if need_grades else None for sample in lq]
         self._all = np.arange(len(lq))
         labelled = [
@@ -112,6 +120,10 @@ class UnpairedBatches:
         ]
         self._joint = np.flatnonzero(np.logical_or(labelled, unlabelled))
 
+    def lend(self, bank: CueBank | None) -> None:
+        """Guide the batches to come by cues of ``bank``, where there are no HQ images."""
+        self._bank = bank
+
     def batch(self, phase: str, step: int) -> Batch:
         """Return the batch of a step: LQ images in a new random order each epoch, HQ images drawn at random.
 
@@ -122,21 +134,34 @@ class UnpairedBatches:
         chosen = self._joint if phase == "cooperate" else self._all
         first = step * self._batch_size
         lq_indexes = chosen[self._in_epochs(f"{phase}/lq", len(chosen), first, first + self._batch_size)]
-        hq_indexes = self._random(f"{phase}/hq", step).randint(len(self._hq), size=self._batch_size)
         lq = self._flipped(self._lq, lq_indexes, f"{phase}/lq", step)
-        hq = self._flipped(self._hq, hq_indexes, f"{phase}/hq", step)
+        images, cues = _stack(lq), None
+        if len(self._hq):
+            hq_indexes = self._random(f"{phase}/hq", step).randint(len(self._hq), size=self._batch_size)
+            hq = _stack(self._flipped(self._hq, hq_indexes, f"{phase}/hq", step))
+        else:
+            hq, cues = images.new_empty((0, *images.shape[1:])), self._cues(phase, step)
         masks, grades = [sample.get(MASK) for sample in lq], [self._grades[index] for index in lq_indexes]
-        return Batch(_stack(lq), _stack(hq), *_masks(masks), *_levels(grades))
+        (masked, labelled), (levels, graded) = _masks(masks), _levels(grades)
+        return Batch(images, hq, masked, labelled, levels, graded, cues)
 
     def pretraining_batch(self, step: int) -> Tensor:
-        """Return ``(B, C, S, S)`` for the autoencoder: half HQ, half LQ; an odd batch size alternates."""
+        """Return ``(B, C, S, S)`` for the autoencoder: half HQ, half LQ; an odd batch size alternates.
+
+        LQ images alone at a site without others.
+        """
         first, last = step * self._batch_size, (step + 1) * self._batch_size
-        lq_first, lq_last = first // 2, last // 2
+        lq_first, lq_last = (first // 2, last // 2) if len(self._hq) else (first, last)
         lq = self._in_epochs("pretrain/lq", len(self._lq), lq_first, lq_last)
         hq = self._in_epochs("pretrain/hq", len(self._hq), first - lq_first, last - lq_last)
         samples = self._flipped(self._hq, hq, "pretrain/hq", step)
         samples += self._flipped(self._lq, lq, "pretrain/lq", step)
         return _stack(samples)
+
+    def _cues(self, phase: str, step: int) -> Tensor | None:
+        if self._bank is None:
+            return None
+        return torch.from_numpy(self._bank.draw(self._random(f"{phase}/cues", step), self._batch_size))
 
     def _in_epochs(self, stream: str, count: int, first: int, last: int) -> NDArray[np.int64]:
         """Return indexes ``first`` to ``last`` of an endless sequence of permutations of ``count``."""
@@ -212,7 +237,7 @@ def _plain_errors() -> Iterator[None]:
 def _check(
     sites: Sequence[SiteData],
     lq: Sequence[Sample],
-    hq: Sequence[Sample],
+    hq: Sequence[Sample] | None,
     need_masks: bool,
     need_grades: bool,
 ) -> None:
@@ -220,7 +245,7 @@ def _check(
     problems = [
         Problem(where, f"there is no {name} training image", "Add images, or correct the split")
         for name, samples in (("LQ", lq), ("HQ", hq))
-        if not samples
+        if samples is not None and not samples
     ]
     for kind, needed, there in (
         ("mask", need_masks, any(site.has_masks for site in sites)),

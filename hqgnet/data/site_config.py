@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import permutations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -24,7 +24,11 @@ class ImageFolders(_Frozen):
     """Folders of images, searched with their sub-folders, and the grades; relative to the YAML file."""
 
     lq: Path = Field(description="folder of low-quality images")
-    hq: Path | None = Field(None, description="folder of high-quality images, of other patients or moments")
+    hq: Path | None = Field(
+        None,
+        description="folder of high-quality images, of other patients or moments; without it the site takes "
+        "part in what needs none (docs/cue-bank.md)",
+    )
     masks: Path | None = Field(None, description="folder of masks, each named like its LQ image")
     twins: Path | None = Field(
         None, description="folder of clean versions of LQ images, each named like it; for judging only"
@@ -34,6 +38,21 @@ class ImageFolders(_Frozen):
         description="CSV with columns file, grade: the level (0 to 3) of each LQ image; file is relative "
         "to the CSV's folder",
     )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there is a folder of masks."""
+        return self.masks is not None
+
+    @property
+    def has_grades(self) -> bool:
+        """Whether there is a file of grades."""
+        return self.grades is not None
+
+    @property
+    def has_hq(self) -> bool:
+        """Whether there is a folder of HQ images."""
+        return self.hq is not None
 
 
 class SplitConfig(_Frozen):
@@ -89,6 +108,13 @@ class SiteConfig(_Frozen):
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$", description="auto, cpu, cuda or cuda:N"
     )
+    devices: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="train on several, a process each, as on one: each step's images are dealt out in equal "
+        "shares. [cuda:0, cuda:1], say; all else is done on the first (docs/speed.md)",
+    )
     threads: int | None = Field(
         None,
         strict=True,
@@ -109,6 +135,29 @@ class SiteConfig(_Frozen):
         None, description="the federation that the site's daemon joins; not needed for simulations"
     )
     policy: SitePolicy = Field(default_factory=SitePolicy, description="what this hospital allows")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_device(cls, given: Any) -> Any:
+        """Let the first of several devices be the device."""
+        if not isinstance(given, dict) or "device" in given:
+            return given
+        devices = given.get("devices")
+        if not isinstance(devices, list | tuple) or not devices:
+            return given
+        return {**given, "device": devices[0]}
+
+    @model_validator(mode="after")
+    def _devices_together(self) -> SiteConfig:
+        devices = self.devices or ()
+        gpus = [device for device in devices if device != "cpu"]
+        if unknown := [device for device in gpus if not re.fullmatch(r"cuda:[0-9]+", device)]:
+            raise ValueError(f"devices names {', '.join(unknown)}: say cuda:N, each another, or cpu")
+        if devices and self.device != devices[0]:
+            raise ValueError("device and devices name different ones: keep devices alone")
+        if len(set(gpus)) < len(gpus) or 0 < len(gpus) < len(devices):
+            raise ValueError("devices names a GPU twice, or GPUs and cpu: name different GPUs")
+        return self
 
 
 def load_site_config(path: Path) -> SiteConfig:

@@ -94,6 +94,11 @@ class SiteData:
         return any(sample.grade is not None for sample in self.lq["train"])
 
     @property
+    def has_hq(self) -> bool:
+        """Whether there is an HQ image to train on."""
+        return bool(self.hq["train"])
+
+    @property
     def has_twins(self) -> bool:
         """Whether an LQ image has a clean twin to judge by."""
         return any(sample.twin for samples in self.lq.values() for sample in samples)
@@ -107,7 +112,8 @@ class SiteData:
         ``skipped``; the draw of splits counts them, so that a file that goes bad moves no patient to another
         split.
 
-        Grades are read from their file, which must name every LQ image to train on.
+        Grades are read from their file, which must name every LQ image to train on. A site whose file names
+        no folder of HQ images has none.
 
         Args:
             config: The site file.
@@ -154,7 +160,7 @@ class _Opening:
         self._observe = observe
         self._problems: list[Problem] = []
         images = config.images
-        lq, hq = self._find("lq", images.lq), self._find("hq", images.hq)
+        lq, hq = self._find("lq", images.lq), [] if images.hq is None else self._find("hq", images.hq)
         self._files = {"lq": lq, "hq": hq}
         self._masks = self._companions("masks", images.masks)
         self._twins = self._companions("twins", images.twins)
@@ -219,7 +225,7 @@ class _Opening:
         return {key: same[0] for key, same in keyed.items()}
 
     def _assign(self, lq: Sequence[Path], hq: Sequence[Path]) -> dict[Path, Place]:
-        if not (lq and hq):
+        if not lq or (self._config.images.has_hq and not hq):
             # Said already; that the split names the missing images would say it again for each of them.
             return {}
         none: dict[Path, Place] = {}

@@ -73,6 +73,15 @@ class SitePolicy(_Frozen):
     smallest_count: int = Field(
         1, strict=True, ge=1, description="counts of images and patients from 1 to below this are hidden"
     )
+    cue_bank: bool = Field(
+        False,
+        strict=True,
+        description="whether mean and covariance of v_z over the HQ training images may leave, for hospitals "
+        "without HQ images (docs/cue-bank.md)",
+    )
+    minimum_hq_images: int = Field(
+        16, strict=True, ge=2, description="these leave only over so many images, and over smallest_count"
+    )
     clip_norm: float | None = Field(
         None, gt=0, description="an update's L2 distance from what came is scaled down to this"
     )

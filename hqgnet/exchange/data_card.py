@@ -109,6 +109,11 @@ class DataCard(_Strict):
             raise ValueError(f"{'; '.join(mistakes)}: the card was not made by this software")
         return self
 
+    @property
+    def has_hq(self) -> bool:
+        """Whether there are HQ images to train on, told or hidden."""
+        return bool(self.hq.train) or "hq.train" in self.hidden
+
     @classmethod
     def of(cls, data: SiteData) -> DataCard:
         """Return the card of an opened site."""

@@ -31,7 +31,9 @@ _PRETRAINED = ("cue_extractor", "autoencoder_decoder")
 _NAMES: WeakKeyDictionary[Module, tuple[str, ...]] = WeakKeyDictionary()
 
 
-def trained_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = True) -> tuple[str, ...]:
+def trained_groups(
+    phase: PhaseName, experiment: Experiment, has_labels: bool = True, has_hq: bool = True
+) -> tuple[str, ...]:
     """Return the groups that a site trains in ``phase``; none if it has nothing to train there.
 
     Args:
@@ -39,14 +41,18 @@ def trained_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = 
         experiment: Gives the method, and who is frozen when.
         has_labels: Whether the site has what the downstream network learns from, masks or grades. Without
             them it trains the enhancer alone.
+        has_hq: Whether it has HQ images. Without them HQG-Net's generator alone is trained: the discriminator
+            has no real image to see, and the cue extractor none to describe.
     """
     if phase == "pretrain":
-        return _PRETRAINED
-    enhancer = _enhancer_groups(experiment)
+        return _PRETRAINED if has_hq or experiment.ablation.pretraining == "hq_and_lq" else ()
+    enhancer = _enhancer_groups(experiment) if has_hq else _without_hq(experiment)
     if phase == "enhance":
         return enhancer
     downstream = experiment.downstream
     groups = enhancer if downstream.enhancer_trained_in_cooperate else ()
+    if not (has_hq or groups or _task_learns_without_hq(experiment)):
+        return ()
     return (*groups, "task") if downstream.trained_in_cooperate and has_labels else groups
 
 
@@ -63,22 +69,24 @@ def received_groups(phase: PhaseName, experiment: Experiment) -> tuple[str, ...]
     return tuple(group for group in GROUPS if group in groups and _is_shared(group, experiment.federation))
 
 
-def shared_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = True) -> tuple[str, ...]:
+def shared_groups(
+    phase: PhaseName, experiment: Experiment, has_labels: bool = True, has_hq: bool = True
+) -> tuple[str, ...]:
     """Return the groups that a site sends after a round of ``phase``; none if it takes no part.
 
     Args:
         phase: The phase.
         experiment: Gives the method, who is frozen, and whether the discriminator is shared.
         has_labels: See :func:`trained_groups`; a downstream network that has learned nothing is not sent.
+        has_hq: See :func:`trained_groups`.
     """
-    groups = trained_groups(phase, experiment, has_labels)
+    groups = trained_groups(phase, experiment, has_labels, has_hq)
     return tuple(group for group in groups if _is_shared(group, experiment.federation))
 
 
 def inference_groups(experiment: Experiment) -> tuple[str, ...]:
     """Return the groups that enhance an image."""
-    is_guided = experiment.method == "hqgnet" and experiment.ablation.guidance == "hq"
-    return ("cue_extractor", "generator") if is_guided else ("generator",)
+    return ("cue_extractor", "generator") if is_guided(experiment) else ("generator",)
 
 
 def published_groups(experiment: Experiment) -> tuple[str, ...]:
@@ -93,15 +101,15 @@ def has_personal_model(experiment: Experiment) -> bool:
     return is_local or not federation.share_normalization
 
 
-def takes_part(phase: PhaseName, experiment: Experiment, has_labels: bool) -> bool:
-    """Return whether a site trains in ``phase``.
+def takes_part(phase: PhaseName, experiment: Experiment, has_labels: bool, has_hq: bool = True) -> bool:
+    """Return whether a site trains in ``phase``; :mod:`hqgnet.exchange.participation` says why not.
 
     In phase ``cooperate`` a site without labels sits out where ``federation.unlabelled_sites`` says so, and
-    where the downstream network alone is trained.
+    where the downstream network alone is trained. A site without HQ images sits out what needs them.
     """
     if phase == "cooperate" and not has_labels and experiment.federation.unlabelled_sites == "skip":
         return False
-    return bool(trained_groups(phase, experiment, has_labels))
+    return bool(trained_groups(phase, experiment, has_labels, has_hq))
 
 
 def received_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
@@ -110,7 +118,11 @@ def received_keys(networks: Module, phase: PhaseName, experiment: Experiment) ->
 
 
 def shared_keys(
-    networks: Module, phase: PhaseName, experiment: Experiment, has_labels: bool = True
+    networks: Module,
+    phase: PhaseName,
+    experiment: Experiment,
+    has_labels: bool = True,
+    has_hq: bool = True,
 ) -> tuple[str, ...]:
     """Return the names of all parameters and buffers that a site sends after a round of ``phase``, in order.
 
@@ -120,8 +132,19 @@ def shared_keys(
         experiment: See :func:`shared_groups`; without ``federation.share_normalization`` everything of batch
             normalisation layers stays at the site (FedBN, arXiv 2102.07623).
         has_labels: See :func:`shared_groups`.
+        has_hq: See :func:`shared_groups`.
     """
-    return keys_of(networks, shared_groups(phase, experiment, has_labels), experiment.federation)
+    return keys_of(networks, shared_groups(phase, experiment, has_labels, has_hq), experiment.federation)
+
+
+def cue_keys(networks: Module, experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of what a site receives to describe its HQ images: the cue extractor's."""
+    return keys_of(networks, ("cue_extractor",), experiment.federation)
+
+
+def is_guided(experiment: Experiment) -> bool:
+    """Return whether cues of HQ images guide the enhancer."""
+    return experiment.method == "hqgnet" and experiment.ablation.guidance == "hq"
 
 
 def evaluation_keys(networks: Module, experiment: Experiment, *, with_task: bool) -> tuple[str, ...]:
@@ -167,9 +190,27 @@ def _enhancer_groups(experiment: Experiment) -> tuple[str, ...]:
     """What an enhancer trains."""
     if experiment.method == "stillgan":
         return ("generator", "backward_generator", "discriminator")
-    if experiment.method == "hqgnet" and experiment.ablation.guidance == "hq":
+    if is_guided(experiment):
         return ("cue_extractor", "generator", "discriminator")
     return ("generator", "discriminator")
+
+
+def _without_hq(experiment: Experiment) -> tuple[str, ...]:
+    """What an enhancer trains at a site without HQ images."""
+    is_left = experiment.ablation.content_loss != "none" or experiment.federation.share_discriminator
+    return ("generator",) if experiment.method == "hqgnet" and is_left and _has_guides(experiment) else ()
+
+
+def _task_learns_without_hq(experiment: Experiment) -> bool:
+    """Whether the downstream network learns alone, from originals or from images that can be enhanced."""
+    downstream = experiment.downstream
+    has_images = downstream.sees == "original" or _has_guides(experiment)
+    return has_images and not downstream.enhancer_trained_in_cooperate
+
+
+def _has_guides(experiment: Experiment) -> bool:
+    """Whether an enhancer can run at a site without HQ images: one that they guide needs cues of a bank."""
+    return not is_guided(experiment) or experiment.federation.cue_bank.enabled
 
 
 def _used_groups(experiment: Experiment) -> tuple[str, ...]:

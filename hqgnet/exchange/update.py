@@ -20,6 +20,7 @@ PROTOCOL: Literal[1] = 1
 REQUEST = "request"
 HEADER = "header"
 ARRAYS = "arrays"
+CUES = "cues"
 REFUSAL = "refusal"
 JSON_KEY = "json"
 CODE_KEY = "code"
@@ -55,6 +56,7 @@ class SiteError(StrEnum):
     POLICY_IMAGES = "policy-images"
     POLICY_BYTES = "policy-bytes"
     POLICY_BUDGET = "policy-privacy-budget"
+    POLICY_CUES = "policy-cues"
     OVERDUE = "site-overdue"
     WORKER_ENDED = "site-worker-ended"
     INTERNAL = "site-internal"
@@ -76,6 +78,7 @@ EXPLANATIONS: dict[SiteError, str] = {
     SiteError.POLICY_IMAGES: "the hospital has fewer images than its policy wants behind an update",
     SiteError.POLICY_BYTES: "the reply would be larger than the hospital's policy allows",
     SiteError.POLICY_BUDGET: "the hospital's privacy budget is spent",
+    SiteError.POLICY_CUES: "the hospital lends no cues (policy.cue_bank), or has too few HQ images for it",
     SiteError.OVERDUE: "the site did not finish in time, and its watchdog ended the work",
     SiteError.WORKER_ENDED: "the site's training process was ended from outside, for want of memory perhaps",
     SiteError.INTERNAL: "unexpected; the reason stands in site.log in the site's work folder",
@@ -151,6 +154,21 @@ class EvaluateRequest(_Message):
     experiment: str
 
 
+class CuesRequest(_Message):
+    """Asks a site for the cues of its HQ images, as the cue extractor that travels beside it gives them.
+
+    Attributes:
+        phase: Of the run.
+        round: In the phase, from 1; the first one whose training may be guided by the cues.
+        experiment: Canonical JSON of the experiment.
+    """
+
+    kind: Literal["cues"] = "cues"
+    phase: PhaseName
+    round: Annotated[int, Field(ge=1)]
+    experiment: str
+
+
 class QueryReply(_Message):
     """A site's data card (:mod:`hqgnet.exchange.data_card`), or the word that it has cleaned up."""
 
@@ -202,6 +220,21 @@ class ScoresHeader(_Message):
     seconds: Annotated[float, Field(ge=0)]
 
 
+class CuesHeader(_Message):
+    """Stands beside the mean and covariance of v_z that a site lends.
+
+    Attributes:
+        phase: Repeats the request, as does ``round``.
+        site: The site's name.
+        images: HQ training images behind them.
+    """
+
+    phase: PhaseName
+    round: Annotated[int, Field(ge=1)]
+    site: Annotated[str, Field(min_length=1, max_length=100)]
+    images: Count
+
+
 def digest(text: str) -> str:
     """SHA-256 (hex) of a text, for example of a data card in canonical JSON."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -222,6 +255,21 @@ def read_message(text: object, kind: type[Message]) -> Message:
             sorted({".".join(str(part) for part in e["loc"][:1]) or "text" for e in error.errors()})
         )
         raise MalformedMessageError(f"{kind.__name__} is malformed at: {places}") from None
+
+
+def read_query(text: object) -> QueryRequest | CuesRequest:
+    """Read what a site is asked beside training and judging.
+
+    Raises:
+        MalformedMessageError: If it is neither.
+    """
+    try:
+        return read_message(text, QueryRequest)
+    except MalformedMessageError as error:
+        try:
+            return read_message(text, CuesRequest)
+        except MalformedMessageError:
+            raise error from None
 
 
 def read_site_error(code: object) -> SiteError:

@@ -68,7 +68,7 @@ def prepared_runner(
         The runner, and bfloat16's error on the first image where it was measured: it is not for ``float32``,
         nor for ``auto`` on a device that is not fast in bfloat16.
     """
-    device = next(model.networks.generator.parameters()).device
+    device = model.networks.device
     exact = TorchRunner(model, "float32")
     if wish == "float32" or (wish == "auto" and not has_fast_bfloat16(device)):
         return exact, None

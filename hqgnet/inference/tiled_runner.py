@@ -42,7 +42,7 @@ class TiledRunner:
         self._tile, self._overlap = tile, overlap
         self._model = model
         self._whole = TorchRunner(model, precision)
-        self._device = next(model.networks.generator.parameters()).device
+        self._device = model.networks.device
         self.precision = precision
         self.channels = model.experiment.channels
         self.image_size = model.experiment.image_size

@@ -22,7 +22,7 @@ class PlainRunner:
 
     def __init__(self, model: Model) -> None:
         self._networks = model.networks
-        self._device = next(model.networks.generator.parameters()).device
+        self._device = model.networks.device
         self.channels = model.experiment.channels
         self.image_size = model.experiment.image_size
 
@@ -41,7 +41,7 @@ class TorchRunner:
     """
 
     def __init__(self, model: Model, precision: Precision = "float32") -> None:
-        self._device = next(model.networks.generator.parameters()).device
+        self._device = model.networks.device
         self._network = EnhancementNetwork(model.networks, bfloat16=precision == "bfloat16")
         self.precision = precision
         self.channels = model.experiment.channels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hqgnet.losses.precision import full_precision
+from hqgnet.ranks import gathered
 
 
 def relativistic_loss(higher_logits: Tensor, lower_logits: Tensor) -> Tensor:
@@ -21,6 +22,7 @@ def relativistic_loss(higher_logits: Tensor, lower_logits: Tensor) -> Tensor:
         Scalar >= 0; 1 where all logits are equal.
     """
     higher, lower = full_precision(higher_logits), full_precision(lower_logits)
-    above = (higher - lower.mean() - 1.0).square().mean()
-    below = (lower - higher.mean()).square().mean()
+    # On average over the whole batch, whichever process holds its images.
+    above = (higher - gathered(lower.mean()).mean() - 1.0).square().mean()
+    below = (lower - gathered(higher.mean()).mean()).square().mean()
     return above + below

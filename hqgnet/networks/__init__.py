@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hqgnet.networks.autoencoder import AutoencoderDecoder, reconstruct
 from hqgnet.networks.build import (
+    ClassicalNetworks,
     EnlightenGanNetworks,
     HqgNetworks,
     Networks,
@@ -23,6 +24,7 @@ __all__ = [
     "AdaLIN",
     "AutoencoderDecoder",
     "CSNet",
+    "ClassicalNetworks",
     "CueExtractor",
     "Discriminator",
     "Encoded",

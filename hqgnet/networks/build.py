@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hqgnet.downstream_config import Task
-from hqgnet.method_config import AblationConfig, Method
+from hqgnet.method_config import CLASSICAL_METHODS, AblationConfig, ClassicalMethod, Method
 from hqgnet.networks.autoencoder import AutoencoderDecoder
+from hqgnet.networks.classical import ClassicalEnhancer
 from hqgnet.networks.csnet import SegmentationNetwork
 from hqgnet.networks.cue_extractor import CUE_GRID, CueExtractor
 from hqgnet.networks.discriminator import Discriminator
@@ -44,6 +45,11 @@ class Networks(nn.Module):
     discriminator: nn.Module
     task: nn.Module
     task_kind: Task = "segmentation"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are; without any parameter, the processor."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     @property
     def guidance_size(self) -> int:
@@ -187,6 +193,23 @@ class EnlightenGanNetworks(Networks):
         self.autoencoder_decoder = AutoencoderDecoder(numbers, channels)
 
 
+class ClassicalNetworks(Networks):
+    """A classical method and the downstream network: the former has no parameters, and no adversary.
+
+    Args:
+        method: Which.
+        task: The downstream network.
+    """
+
+    generator: ClassicalEnhancer
+
+    def __init__(self, method: ClassicalMethod, task: nn.Module) -> None:
+        super().__init__()
+        self.generator = ClassicalEnhancer(method)
+        self.discriminator = nn.Identity()
+        self.task = task
+
+
 def _hqgnet(experiment: Experiment) -> HqgNetworks:
     return HqgNetworks(
         experiment.numbers,
@@ -196,10 +219,15 @@ def _hqgnet(experiment: Experiment) -> HqgNetworks:
     )
 
 
+def _classical(method: ClassicalMethod) -> Callable[[Experiment], Networks]:
+    return lambda experiment: ClassicalNetworks(method, _task(experiment))
+
+
 _METHODS: dict[Method, Callable[[Experiment], Networks]] = {
     "hqgnet": _hqgnet,
     "stillgan": StillGanNetworks,
     "enlightengan": EnlightenGanNetworks,
+    **{method: _classical(method) for method in CLASSICAL_METHODS},
 }
 
 

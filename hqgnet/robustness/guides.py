@@ -14,7 +14,7 @@ from hqgnet.data.reading import read_image
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.data.transforms import resize_longer_side
-from hqgnet.errors import ModelFileError, Problem
+from hqgnet.errors import DataError, ModelFileError, Problem
 from hqgnet.model_file import Model
 from hqgnet.robustness.noise import NOISES, STRENGTHS, Noise, add_noise, random_source
 from hqgnet.robustness.specs import Spec
@@ -78,8 +78,16 @@ class Plan:
 
 
 def fixed_guide(data: SiteData) -> Guide:
-    """Return the guide of the site's headline figures, that of :func:`hqgnet.guidance.site_guidance`."""
-    return Guide(_hq(data)[0])
+    """Return the guide of the site's headline figures, that of :func:`hqgnet.guidance.site_guidance`.
+
+    Raises:
+        DataError: If the site has no HQ image.
+    """
+    images = _hq(data)
+    if not images:
+        where, what = f"site {data.config.name}: images.hq", "there is no HQ image to compare guides with"
+        raise DataError(Problem(where, what, "Take a site that has some; other guides are held against it"))
+    return Guide(images[0])
 
 
 def gather(specs: Sequence[Spec], data: SiteData, model: Model, plan: Plan) -> list[Condition]:

@@ -22,6 +22,8 @@ def train_centrally(
     device: torch.device,
     on_round: OnRound | None = None,
     on_published: OnPublished | None = None,
+    *,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> LocalTrainer:
     """Train all phases on pooled data; a federation of one such site gives the same weights.
 
@@ -31,6 +33,8 @@ def train_centrally(
         device: Where to train.
         on_round: Called after each stretch of ``steps`` steps with phase, round (from 1) and its result.
         on_published: Called after it with phase, round, and every parameter as a federation would publish it.
+        initial: Weights to begin with, such as an earlier training's discriminator; names that are absent
+            begin as the experiment says.
 
     Returns:
         The trainer, whose networks hold the published weights (averaged where ``federation.server_average``
@@ -41,6 +45,7 @@ def train_centrally(
     """
     trainer = LocalTrainer(experiment, data, device)
     load_pretrained(trainer.networks, experiment)
+    trainer.load(initial or {})
     for phase in PHASES:
         length = experiment.phase(phase)
         average: dict[str, Tensor] | None = None

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from hqgnet.config import Experiment
-from hqgnet.data.batches import Batch, UnpairedBatches
+from hqgnet.data.batches import Batch
 from hqgnet.downstream_config import Label
 from hqgnet.losses import cooperative_objective
 from hqgnet.networks import Networks
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import autocast
-from hqgnet.training.protocols import Downstream, Enhancer, Losses
+from hqgnet.training.protocols import Batches, Downstream, Enhancer, Losses
 
 
 class Cooperate:
@@ -58,7 +58,7 @@ class Cooperate:
         else:
             networks.task.requires_grad_(False)
 
-    def step(self, batches: UnpairedBatches, index: int) -> Losses:
+    def step(self, batches: Batches, index: int) -> Losses:
         """Update the discriminators, then enhancer and downstream network on their joint objective."""
         batch = batches.batch("cooperate", index).to(self._device)
         labels = _labels(batch, self._downstream.label)
@@ -93,7 +93,8 @@ class Cooperate:
         images = batch.lq
         if self._sees_enhanced:
             with torch.no_grad(), autocast(self._device, self._precision):
-                images = networks.enhance(batch.lq, networks.describe(batch.hq)).float()
+                guidance = networks.describe(batch.hq) if batch.cues is None else batch.cues
+                images = networks.enhance(batch.lq, guidance).float()
         networks.task.train()
         if labels is None:
             return {}

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hqgnet.data.batches import UnpairedBatches
-from hqgnet.training.protocols import Enhancer, Losses
+from hqgnet.training.protocols import Batches, Enhancer, Losses
 
 
 class Enhance:
@@ -25,7 +24,7 @@ class Enhance:
         self._device = device
         self.optimizers = enhancer.optimizers
 
-    def step(self, batches: UnpairedBatches, index: int) -> Losses:
+    def step(self, batches: Batches, index: int) -> Losses:
         """Update the discriminators, then what enhances, on one unpaired batch."""
         batch = batches.batch("enhance", index).to(self._device)
         enhanced = self._enhancer.forward(batch, index)

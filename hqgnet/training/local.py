@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +13,18 @@ from torch import Tensor
 from hqgnet.config import Experiment, PhaseName
 from hqgnet.data.batches import UnpairedBatches
 from hqgnet.data.site_data import SiteData
+from hqgnet.device import memory_fraction, training_devices
 from hqgnet.exchange.groups import trained_groups
 from hqgnet.labels import has_labels
 from hqgnet.networks import networks_of
+from hqgnet.training.compiling import FOLDER, compile_networks
+from hqgnet.training.parallel.batch_norm import share_batch_norm
+from hqgnet.training.parallel.checks import refuse_unequal
+from hqgnet.training.parallel.follower import mean_over_ranks
+from hqgnet.training.parallel.team import team_of
 from hqgnet.training.phase import Phase
 from hqgnet.training.phases import phase_of
+from hqgnet.training.protocols import Batches
 
 OnStep = Callable[[int, int], None]
 _PRIVATE = "private."
@@ -47,20 +55,38 @@ class LocalTrainer:
     Args:
         experiment: What to train.
         data: The site; several are pooled (training without federation).
-        device: Where to train.
+        device: Where to train. A site file that names several devices adds a process for each further one;
+            of pooled sites, the first one's counts.
+        need_hq: HQ images must be there; a site of a federation may have none, and takes part in what it can.
 
     Raises:
         DataError: If a site has no LQ or no HQ image to train on.
+        ConfigurationError: If several devices cannot train what one would, or the machine cannot compile.
     """
 
-    def __init__(self, experiment: Experiment, data: Sequence[SiteData], device: torch.device) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: Sequence[SiteData],
+        device: torch.device,
+        *,
+        need_hq: bool = True,
+    ) -> None:
         self.experiment = experiment
         self.device = device
         networks = networks_of(experiment)
         # Channels last: the same numbers, a step about 1.2 times as fast on CPUs.
         self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._data = tuple(data)
+        self.devices = training_devices(self._data[0].config, device)
+        refuse_unequal(experiment, self._data, len(self.devices))
+        if len(self.devices) > 1:
+            share_batch_norm(self.networks)
+        elif experiment.training.compile:
+            # Not where processes exchange within the networks: that would cut them into small pieces.
+            compile_networks(self.networks, device, self._data[0].config.work / FOLDER)
         self.has_labels = any(has_labels(site, experiment) for site in self._data)
+        self.has_hq = any(site.has_hq for site in self._data)
         self.lq_images = sum(len(site.lq["train"]) for site in self._data)
         self.hq_images = sum(len(site.hq["train"]) for site in self._data)
         self.batches = UnpairedBatches(
@@ -70,6 +96,7 @@ class LocalTrainer:
             seed=experiment.seed,
             need_masks=self.has_labels and experiment.downstream.label == "masks",
             need_grades=self.has_labels and experiment.downstream.label == "grades",
+            need_hq=need_hq,
         )
         self._current: tuple[PhaseName, Phase] | None = None
 
@@ -89,21 +116,25 @@ class LocalTrainer:
             steps: How many.
             on_step: Called after each step with steps done and steps wanted.
             deadline_s: Stop early after so many seconds, but never before one step.
+
+        Raises:
+            RunFailedError: If a further process of the training fails.
         """
         runner = self._phase(phase)
         totals: dict[str, Tensor] = {}
         begun = time.monotonic()
         taken = 0
-        for index in range(first_step, first_step + steps):
-            for name, value in runner.step(self.batches, index).items():
-                totals[name] = totals[name] + value if name in totals else value.double()
-            taken += 1
-            if on_step:
-                on_step(taken, steps)
-            if deadline_s is not None and time.monotonic() - begun > deadline_s:
-                break
+        with self._together(phase, runner) as batches:
+            for index in range(first_step, first_step + steps):
+                for name, value in mean_over_ranks(runner.step(batches, index)).items():
+                    totals[name] = totals[name] + value if name in totals else value.double()
+                taken += 1
+                if on_step:
+                    on_step(taken, steps)
+                if deadline_s is not None and time.monotonic() - begun > deadline_s:
+                    break
         losses = {name: float(total) / taken for name, total in totals.items()}
-        groups = trained_groups(phase, self.experiment, self.has_labels)
+        groups = trained_groups(phase, self.experiment, self.has_labels, self.has_hq)
         return LocalResult(losses, taken, time.monotonic() - begun, groups)
 
     def state(self) -> dict[str, Tensor]:
@@ -153,6 +184,16 @@ class LocalTrainer:
         runner.load_private_tensors(
             {n.removeprefix(_PRIVATE): v for n, v in tensors.items() if n.startswith(_PRIVATE)}
         )
+
+    @contextmanager
+    def _together(self, phase: PhaseName, runner: Phase) -> Iterator[Batches]:
+        """Yield what steps take their images from: all of them, or this process's share."""
+        if len(self.devices) == 1:
+            yield self.batches
+            return
+        team = team_of(self.devices, memory_fraction(self._data[0].config, self.device))
+        with team.leading(self.networks, self.experiment, phase, runner, self.batches) as batches:
+            yield batches
 
     def _phase(self, name: PhaseName) -> Phase:
         if self._current is None or self._current[0] != name:

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from hqgnet.config import TrainingConfig
+from hqgnet.ranks import average, ranks_at_work, spread
+
+_FUSED_ON = ("cpu", "cuda")
 
 
 class NamedAdam:
     """Adam over named parameters, whose state is a flat mapping of tensors.
+
+    Where several processes train together (:mod:`hqgnet.ranks`), the first alone has moments and moves: it
+    takes the mean of all gradients, and gives the parameters back.
 
     Args:
         parameters: Names and parameters, in a fixed order.
@@ -23,9 +29,15 @@ class NamedAdam:
         self, parameters: Iterator[tuple[str, nn.Parameter]], training: TrainingConfig, learning_rate: float
     ) -> None:
         self._named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
-        self._adam = torch.optim.Adam(
-            [parameter for _, parameter in self._named], lr=learning_rate, betas=training.betas, foreach=True
-        )
+        parameters_only = [parameter for _, parameter in self._named]
+        # One pass over parameter, gradient and moments in place of a dozen.
+        fused = all(parameter.device.type in _FUSED_ON for parameter in parameters_only)
+        self._adam = torch.optim.Adam(parameters_only, lr=learning_rate, betas=training.betas, fused=fused)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, in order."""
+        return [name for name, _ in self._named]
 
     def zero_grad(self) -> None:
         """Forget the gradients of the last step."""
@@ -33,7 +45,16 @@ class NamedAdam:
 
     def step(self) -> None:
         """Move the parameters once."""
-        self._adam.step()
+        ranks = ranks_at_work()
+        if ranks is None:
+            self._adam.step()
+            return
+        moved = [parameter for _, parameter in self._named if parameter.grad is not None]
+        average([parameter.grad for parameter in moved if parameter.grad is not None])
+        if ranks.rank == 0:
+            # Whatever corrects gradients does so in here, on their mean.
+            self._adam.step()
+        spread(moved)
 
     def state(self) -> dict[str, Tensor]:
         """Return moments and step counts as ``{parameter.moment: tensor}``; empty before the first step."""
@@ -55,8 +76,18 @@ class NamedAdam:
                 for m, value in moments.items()
             ):
                 self._adam.state[parameter] = {
-                    # Adam keeps its step count on the CPU.
-                    moment: value.clone() if moment == "step" else value.to(parameter.device, copy=True)
+                    moment: _placed(value, parameter, is_count=moment == "step")
                     for moment, value in moments.items()
                     if value is not None
                 }
+
+
+def _placed(value: Tensor, parameter: nn.Parameter, *, is_count: bool) -> Tensor:
+    """Return a copy where fused Adam wants it: on the parameter's device, laid out in memory as it is.
+
+    Fused Adam walks over the numbers as they lie in memory: moments laid out otherwise than their parameter
+    would move the wrong weights.
+    """
+    if is_count:
+        return value.to(parameter.device, copy=True)
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)

@@ -8,9 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hqgnet.data.batches import UnpairedBatches
 from hqgnet.training.optimizers import NamedAdam
-from hqgnet.training.protocols import Losses
+from hqgnet.training.protocols import Batches, Losses
 
 
 class Phase(Protocol):
@@ -22,7 +21,7 @@ class Phase(Protocol):
 
     optimizers: dict[str, NamedAdam]
 
-    def step(self, batches: UnpairedBatches, index: int) -> Losses:
+    def step(self, batches: Batches, index: int) -> Losses:
         """Take step ``index``, counted over the whole phase; return its losses, detached scalars."""
         ...
 

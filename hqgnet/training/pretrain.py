@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from hqgnet.config import Experiment
-from hqgnet.data.batches import UnpairedBatches
 from hqgnet.losses import ReconstructionLoss
 from hqgnet.networks import EnlightenGanNetworks, HqgNetworks, Networks, reconstruct
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import autocast
-from hqgnet.training.protocols import Losses
+from hqgnet.training.protocols import Batches, Losses
 
 
 class Pretrain:
@@ -50,7 +49,7 @@ class Pretrain:
         adam = NamedAdam(parameters, experiment.training, experiment.learning_rate("pretrain"))
         self.optimizers = {"autoencoder": adam}
 
-    def step(self, batches: UnpairedBatches, index: int) -> Losses:
+    def step(self, batches: Batches, index: int) -> Losses:
         """Reconstruct one batch, half HQ and half LQ images, or HQ images alone."""
         if self._hq_alone:
             images = batches.batch("pretrain", index).hq.to(self._device)

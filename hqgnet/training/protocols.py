@@ -14,6 +14,18 @@ from hqgnet.training.optimizers import NamedAdam
 Losses = dict[str, Tensor]
 
 
+class Batches(Protocol):
+    """What steps take their images from, as a function of phase and step alone."""
+
+    def batch(self, phase: str, step: int) -> Batch:
+        """Return LQ and HQ images of a step, with what labels there are."""
+        ...
+
+    def pretraining_batch(self, step: int) -> Tensor:
+        """Return images (B, C, H, W) for the autoencoder."""
+        ...
+
+
 class Enhanced(Protocol):
     """One forward pass of an enhancer, kept for every loss that needs it."""
 

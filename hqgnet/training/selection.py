@@ -12,7 +12,7 @@ from torch import Tensor
 from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
 from hqgnet.evaluation import evaluate_site
-from hqgnet.guidance import site_guidance
+from hqgnet.guidance import mean_guidance, site_guidance
 from hqgnet.labels import has_labels
 from hqgnet.metrics.names import improves
 from hqgnet.networks import Networks, networks_of
@@ -79,8 +79,13 @@ class Selector:
     def _judge(self) -> float | None:
         size, name = self._experiment.image_size, f"{self._experiment.evaluation.best_by}_enhanced"
         figures = []
+        stored = None
+        if not all(site.has_hq for site in self._data):
+            # Pooled with others, a site without HQ images is guided by theirs.
+            stored, _ = mean_guidance(self._networks, self._data, size, self._device)
+            stored = None if stored is None else stored.reshape(1, -1)
         for site in self._data:
-            guide = site_guidance(self._networks, site, self._experiment, self._device)
+            guide = site_guidance(self._networks, site, self._experiment, self._device, stored)
             scores = evaluate_site(
                 self._networks,
                 site,

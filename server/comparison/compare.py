@@ -63,6 +63,11 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
     files = find_sites(comparison.sites)
     experiment, configs = check_files(comparison.experiment, files)
     check_images(configs)
+    poor = [config.name for config in configs if not config.images.has_hq]
+    if poor:
+        what = "each site is trained alone too, and this one has no HQ images"
+        remedy = "Leave it out; a run and `hqgnet evaluate` take such sites (docs/cue-bank.md)"
+        raise ConfigurationError(Problem(f"site {name}: images.hq", what, remedy) for name in poor)
     by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
     steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
     _claim(comparison, experiment, by_name, steps)

@@ -57,7 +57,7 @@ def judge_model(seed: int, model: str, file: Path, sites: Sequence[Path], thread
         device = choose_device(config.device)
         loaded, data = load_model(file, device), SiteData.open(config)
         size = loaded.experiment.image_size
-        guide = site_guidance(loaded.networks, data, loaded.experiment, device)
+        guide = site_guidance(loaded.networks, data, loaded.experiment, device, loaded.guidance)
         with_task = bool(loaded.details.get("task_trained", True))
         metrics = loaded.experiment.metrics
         quality = site_quality(data) if "s_hq" in metrics else None

@@ -33,6 +33,7 @@ _FAULTS: dict[str, str] = {
     Fault.STEPS: "the site took more training steps than were asked for; install the same version",
     Fault.NORM: "the update moved the model much further than the others' did (federation.norm_limit); "
     "look at that site's images and losses",
+    Fault.CUES: "the mean and covariance of the cues cannot be what they say; install the same version",
     ArrayFault.MISSING: "a parameter was missing from the update; install the same version",
     ArrayFault.UNKNOWN: "the update held a parameter that the model has not; install the same version",
     ArrayFault.SHAPE: "a parameter had another shape; install the same version",

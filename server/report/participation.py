@@ -158,7 +158,9 @@ def _cell(row: Json, site: str) -> Cell:
     if site in row.get("failed", {}):
         code = str(row["failed"][site])
         return Cell(part_of(code), code)
-    return Cell(Part.ABSENT if site in row.get("absent", ()) else Part.NOT_ASKED)
+    if site in row.get("absent", ()):
+        return Cell(Part.ABSENT)
+    return Cell(Part.NOT_ASKED, str(row.get("sitting_out", {}).get(site, "")))
 
 
 def _faults(record: RunRecord) -> list[Fault]:

@@ -54,7 +54,12 @@ class RunRecord:
         """Every site that some file names, in alphabetical order."""
         named = {str(event["name"]) for event in self.events if event.get("event") == "site"}
         for row in self.rounds:
-            named |= {*row.get("sites", {}), *row.get("failed", {}), *row.get("absent", ())}
+            named |= {
+                *row.get("sites", {}),
+                *row.get("failed", {}),
+                *row.get("absent", ()),
+                *row.get("sitting_out", ()),
+            }
         named |= {str(row["site"]) for row in self.metrics if "site" in row}
         table = self.table or {}
         return sorted(named | set(table.get("sites", {})) | set(table.get("failed", {})))

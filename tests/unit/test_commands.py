@@ -11,6 +11,7 @@ import yaml
 from hqgnet.cli import main
 from hqgnet.config import Experiment
 from hqgnet.data.site_config import load_site_config
+from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ExitCode
 from hqgnet.model_file import load_model
 
@@ -27,9 +28,13 @@ def test_inspect_comes_within_three_per_cent_of_table_iv(capsys: pytest.CaptureF
 def test_sites_make_writes_sites_that_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "sites"
     arguments = ["sites", "make", "--modality", "ccm", "--sites", "1", "--size", "32", "--out", str(out)]
+    arguments += ["--train-lq", "3", "--train-hq", "2"]
     assert main(arguments) == 0
     [path] = capsys.readouterr().out.split()
-    assert load_site_config(Path(path)).channels == 1
+    config = load_site_config(Path(path))
+    assert config.channels == 1
+    data = SiteData.open(config)
+    assert (len(data.lq["train"]), len(data.hq["train"])) == (3, 2)
     assert main(arguments) == ExitCode.DATA
     assert "not empty" in capsys.readouterr().err
 

@@ -18,6 +18,8 @@ BASE: dict[str, Any] = {
     "phases": {"pretrain": ROUND, "enhance": ROUND, "cooperate": ROUND},
 }
 UNPRETRAINED = {"pretrain": NONE, "enhance": ROUND, "cooperate": ROUND}
+TASK_ALONE = {"pretrain": NONE, "enhance": NONE, "cooperate": ROUND}
+FROZEN = {"enhancer_trained_in_cooperate": False}
 GRADER = {"network": "deepgrading", "task": "grading"}
 
 
@@ -33,6 +35,7 @@ def read(**sections: Any) -> Experiment:
         {"downstream": {"network": "my.package:Net", "task": "grading", "arguments": {"width": 8}}},
         {"method": "stillgan", "phases": UNPRETRAINED},
         {"method": "enlightengan"},
+        {"method": "caefi", "phases": TASK_ALONE, "downstream": FROZEN},
         {"method": "enlightengan", "phases": UNPRETRAINED, "enlightengan": {"feature_network": "f"}},
         {"ablation": {"guidance": "none"}, "phases": UNPRETRAINED},
         {"downstream": {"enhancer_trained_in_cooperate": False}},
@@ -89,6 +92,26 @@ def test_what_works_is_accepted_and_survives_json(sections: dict[str, Any]) -> N
         ({"method": "enlightengan", "ablation": {"multi_scale": False}}, "ablation", "Leave the section out"),
         ({"method": "enlightengan", "output": "direct"}, "output", "Leave the key out"),
         ({"ablation": {"guidance": "none"}}, "phases.pretrain.rounds", "Set it to 0"),
+        (
+            {"method": "ata", "phases": UNPRETRAINED, "downstream": FROZEN},
+            "phases.enhance.rounds",
+            "Set it to 0",
+        ),
+        (
+            {"method": "ata", "phases": TASK_ALONE},
+            "downstream.enhancer_trained_in_cooperate",
+            "Set it to false",
+        ),
+        (
+            {"method": "idrlp", "phases": TASK_ALONE, "downstream": FROZEN, "start_from": "m"},
+            "start_from",
+            "Leave the key out",
+        ),
+        (
+            {"method": "caefi", "phases": TASK_ALONE, "downstream": FROZEN, "output": "direct"},
+            "output",
+            "Leave the key out",
+        ),
         (
             {"ablation": {"guidance": "none", "guidance_vector": "v_z"}, "phases": UNPRETRAINED},
             "ablation.guidance_vector",

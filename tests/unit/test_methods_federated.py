@@ -141,3 +141,22 @@ def test_a_site_without_labels_sits_out_where_the_downstream_network_alone_is_tr
     with pytest.raises(RefusalError) as caught:
         train(site, request, GlobalModel(experiment).outgoing("cooperate"))
     assert caught.value.code is SiteError.REQUEST
+
+
+def test_of_a_classical_method_the_segmentor_alone_travels(
+    tiny_experiment: Experiment, tiny_site_files: list[Path], site_with: SiteWith
+) -> None:
+    none, some = {"rounds": 0, "steps": 1}, {"rounds": 2, "steps": 2}
+    experiment = edited(
+        tiny_experiment,
+        method="ata",
+        phases={"pretrain": none, "enhance": none, "cooperate": some},
+        downstream={"enhancer_trained_in_cooperate": False},
+    )
+    federated = federate(experiment, site_with())
+    assert {name.split(".")[0] for name in federated.expected("cooperate", has_labels=True)} == {"task"}
+    site = open_site(tiny_site_files[0], "alone", experiment.to_json())
+    alone = train_centrally(experiment, [site.data], CPU).state()
+    assert alone.keys() == federated.published.keys()
+    for name, array in federated.published.items():
+        assert torch.equal(torch.from_numpy(array), alone[name]), name

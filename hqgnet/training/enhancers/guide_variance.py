@@ -9,6 +9,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.batches import Batch
 from hqgnet.losses import gram_distance
 from hqgnet.networks import HqgNetworks, frozen_statistics
+from hqgnet.ranks import gathered, own_share
 from hqgnet.training.draws import draws
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
@@ -45,7 +46,9 @@ class GuideVariance:
         """
         parts: Losses = {}
         if self._inter:
-            inter = gram_distance(guidance, guidance.roll(1, dims=0))
+            # The next image may be in another process's share.
+            following = own_share(gathered(guidance).flatten(0, 1).roll(1, dims=0))
+            inter = gram_distance(guidance, following)
             objective, parts["inter_variance"] = objective + self._inter * inter, inter.detach()
         if self._intra:
             intra = gram_distance(guidance, self._of_other_view(batch.hq, step))

@@ -56,6 +56,10 @@ class GuidedPass:
 class HqgEnhancer:
     """Adversarial training of cue extractor and generator against the site's discriminator.
 
+    At a site without HQ images the generator alone is trained, guided by cues of a bank: its discriminator
+    has no real image to learn from, and its cue extractor none to describe. A discriminator that others have
+    taught, where the federation shares it, judges there all the same; without one L_GAN is left out.
+
     Args:
         networks: Of which ``cue_extractor``, ``generator`` and ``discriminator`` are trained in place.
         experiment: Gives the losses, their weights, the optimiser and the ablation.
@@ -75,6 +79,7 @@ class HqgEnhancer:
         self._haar = HaarLoss(training.sub_bands)
         self._adversarial = AdversarialLoss(training.adversarial)
         self._variance = GuideVariance(networks, experiment, device)
+        self._shares_discriminator = experiment.federation.share_discriminator
         self._is_guided = experiment.ablation.guidance == "hq"
         self._frozen_trunk = self._is_guided and training.cue_extractor == "frozen"
         if self._is_guided:
@@ -93,10 +98,10 @@ class HqgEnhancer:
 
     def forward(self, batch: Batch, step: int) -> GuidedPass:
         """Enhance the batch's LQ images, guided by its HQ images (Eq. 1 to 4)."""
-        self._training_mode()
+        self._training_mode(guided_by_others=batch.cues is not None)
         generator = self._networks.generator
         with autocast(self._device, self._precision):
-            guidance, cues = self._describe(batch.hq)
+            guidance, cues = self._describe(batch.hq) if batch.cues is None else (batch.cues, None)
             encoded = generator.encode(batch.lq)
             images = generator.decode(encoded, guidance)
             if cues is None:
@@ -107,6 +112,8 @@ class HqgEnhancer:
 
     def update_adversaries(self, batch: Batch, enhanced: GuidedPass) -> Losses:
         """Teach the discriminator HQ images as real, enhanced ones as false (Eq. 10)."""
+        if not len(batch.hq):
+            return {}
         discriminator = self._networks.discriminator
         with autocast(self._device, self._precision):
             real, fake = discriminator(batch.hq), discriminator(enhanced.images.detach())
@@ -121,28 +128,32 @@ class HqgEnhancer:
         """Return L_e (Eq. 11), with its gradient, and its parts."""
         networks = self._networks
         kept = self._ablation.content_loss
-        vector = None
+        vector = judged = None
         # Encoding enhanced images must not bend the running statistics: they are for real images.
         with autocast(self._device, self._precision), frozen_statistics(networks):
             if kept in _CONSISTENT:
                 vector = self._described_again(enhanced.images)
-            networks.discriminator.requires_grad_(False)  # its weights need no gradient from this loss
-            judged = networks.discriminator(enhanced.images)
-            networks.discriminator.requires_grad_(True)
+            if len(batch.hq) or self._shares_discriminator:
+                networks.discriminator.requires_grad_(False)  # its weights need no gradient from this loss
+                judged = networks.discriminator(enhanced.images)
+                networks.discriminator.requires_grad_(True)
         parts: Losses = {}
-        structure = consistency = enhanced.images.new_zeros(())
+        structure = consistency = adversarial = enhanced.images.new_zeros(())
         if kept in _STRUCTURAL:
             name, loss = ("structure", structure_loss) if kept == "structure" else ("haar", self._haar)
             structure = loss(enhanced.images, batch.lq)
             parts[name] = structure.detach()
         if vector is not None:
             consistency, parts["feature_consistency"] = self._consistency(vector, enhanced.described)
-        adversarial = self._adversarial.generator(judged.float())
+        if judged is not None:
+            adversarial = self._adversarial.generator(judged.float())
         objective = enhancement_objective(structure, consistency, adversarial, self._weights)
-        if enhanced.guidance is not None:
+        if enhanced.guidance is not None and batch.cues is None:
             objective, spread = self._variance.add_to(objective, batch, enhanced.guidance, enhanced.step)
             parts |= spread
-        parts = {"enhancement": objective.detach()} | parts | {"adversarial": adversarial.detach()}
+        parts = {"enhancement": objective.detach()} | parts
+        if judged is not None:
+            parts["adversarial"] = adversarial.detach()
         if vector is not None and vector.ndim == 2:
             # The Gram matrix is blind to a vector's sign; the cosine is not.
             parts["cue_cosine"] = cosine(vector, enhanced.described)
@@ -155,10 +166,15 @@ class HqgEnhancer:
     def load_private_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore nothing."""
 
-    def _training_mode(self) -> None:
-        """Put the networks in training mode; a frozen trunk keeps its pretrained statistics."""
+    def _training_mode(self, *, guided_by_others: bool) -> None:
+        """Put the networks in training mode; a frozen trunk keeps its pretrained statistics.
+
+        A cue extractor that gave the cues elsewhere stays as it was there: L_FC compares with them.
+        """
         self._networks.train()
-        if self._frozen_trunk:
+        if guided_by_others:
+            self._networks.cue_extractor.eval().requires_grad_(False)
+        elif self._frozen_trunk:
             self._networks.cue_extractor.trunk.eval()
 
     def _describe(self, images: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -103,11 +103,12 @@ def test_an_empty_set_is_an_error(tmp_path: Path, name: str) -> None:
     assert "holds no image (1 other files)" in problem.what
 
 
-def test_hq_folder_not_given(tmp_path: Path) -> None:
+def test_a_site_whose_file_names_no_hq_folder_has_no_hq_images(tmp_path: Path) -> None:
     config = make_site(tmp_path)
     without = config.model_copy(update={"images": config.images.model_copy(update={"hq": None})})
-    (problem,) = problems(without)
-    assert (problem.where, problem.what) == ("site site-1: images.hq", "is not given")
+    site = SiteData.open(without)
+    assert (site.has_hq, set(site.hq.values())) == (False, {()})
+    assert site.lq == SiteData.open(config).lq
 
 
 def test_one_bad_image_among_many_is_named_and_skipped(tmp_path: Path) -> None:

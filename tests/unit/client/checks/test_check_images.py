@@ -135,3 +135,14 @@ def test_missing_twins_and_twins_that_are_no_cleaner(tmp_path: Path) -> None:
     assert found(examination, "twins").detail.startswith("2 of 3 LQ images")
     assert found(examination, "twins").files == ("lq/p02_1.png",)
     assert found(examination, "equal twins").files == ("lq/p01_1.png",)
+
+
+def test_a_site_without_hq_images_is_told_what_it_takes_part_in(tmp_path: Path) -> None:
+    file = make_hospital(tmp_path)
+    file.write_text(file.read_text().replace(", hq: hq", ""))
+    examination = offline(file)
+    assert examination.exit_code == 0 and examination.hq_images == 0
+    assert found(examination, "HQ images").detail == "none: the site file names no folder of them"
+    told = found(examination, "takes part")
+    assert told.state == "ok" and "no HQ images" in told.detail and "no masks and no grades" in told.detail
+    assert examination.card is not None and examination.card.hq.total == 0

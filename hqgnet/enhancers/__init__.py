@@ -1,1 +1,0 @@
-"""Enhancers other than HQ-guided ones."""
