@@ -27,7 +27,7 @@ from hqgnet.method_config import (
     StillGanConfig,
 )
 from hqgnet.metrics.names import IMAGE_METRICS, ImageMetric, metrics_of
-from hqgnet.presets import PRESETS, NetworkNumbers, PresetName
+from hqgnet.presets import PRESETS, NetworkNumbers, OutputMode, PresetName
 from hqgnet.strategy_config import StrategyConfig
 from hqgnet.yaml_files import load_yaml_model, validate_mapping
 
@@ -192,8 +192,11 @@ class Experiment(_Frozen):
         "lsgan; enlightengan betas [0.5, 0.999], lsgan",
     )
     preset: PresetName = Field("standard", description="size of the networks")
-    output: Literal["direct", "residual"] | None = Field(
-        None, description="overrides the preset's; direct did not train at small budgets"
+    output: OutputMode | None = Field(
+        None,
+        description="overrides the preset's. direct: a sigmoid makes the image, which did not train at small "
+        "budgets; residual: the input plus a tanh; logit: a sigmoid of the input's logit plus what the "
+        "network says, where residual ends in black or white images",
     )
     start_from: str | None = Field(
         None,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PresetName = Literal["paper", "standard", "small", "tiny"]
-OutputMode = Literal["direct", "residual"]
+OutputMode = Literal["direct", "residual", "logit"]
 Positive = Annotated[int, Field(ge=1)]
 FourNumbers = tuple[Positive, Positive, Positive, Positive]
 FiveNumbers = tuple[Positive, Positive, Positive, Positive, Positive]
@@ -47,7 +47,8 @@ class NetworkNumbers(BaseModel):
         gt=0, le=1, description="weight of a new batch in the running statistics of batch normalisation"
     )
     output: OutputMode = Field(
-        description="direct: a sigmoid makes the image; residual: the input plus a tanh"
+        description="direct: a sigmoid makes the image; residual: the input plus a tanh; logit: a sigmoid of "
+        "the input's logit plus what the network says"
     )
 
     @model_validator(mode="after")

@@ -36,6 +36,10 @@ class Encoded:
     padding: Padding
 
 
+_LOGIT_EDGE = 0.01
+"""Black and white are taken as so much beside them: their logits are infinite."""
+
+
 class UpBlock(nn.Module):
     """A decoder's block: r_k = conv3(conv1(cat(up2(h_{k+1}), f_k))) (Eq. 3).
 
@@ -82,7 +86,8 @@ class Generator(nn.Module):
     first level takes the stem as its skip (our decision; "the last layer abandoned" is read as the classifier
     head dropped).
 
-    ``direct`` output is a sigmoid. ``residual`` output is y + tanh(...), which starts near the identity; in
+    ``direct`` output is a sigmoid. ``logit`` output is sigmoid(logit(y) + ...), which starts near the identity
+    and is in [0, 1] in training too. ``residual`` output is y + tanh(...), which starts near the identity; in
     training mode it is left unclamped, for the losses' gradient, in evaluation mode it is clamped to [0, 1].
 
     Args:
@@ -135,7 +140,7 @@ class Generator(nn.Module):
             self.tail.append(UpBlock(coarse, skip, width))
             coarse, skip = width, 0
         self.last = nn.Conv2d(coarse, channels, 1)
-        if self.output_mode == "residual":
+        if self.output_mode != "direct":
             # Small, not zero: the image starts unchanged, yet the first step already reaches every layer.
             nn.init.normal_(self.last.weight, std=1e-3)
             nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
@@ -212,6 +217,8 @@ class Generator(nn.Module):
         # float32 before the squashing function: bfloat16 has fewer steps in [0, 1] than an 8-bit image.
         if self.output_mode == "direct":
             return torch.sigmoid(raw.float())
+        if self.output_mode == "logit":
+            return torch.sigmoid(torch.logit(encoded.images.float(), eps=_LOGIT_EDGE) + raw.float())
         enhanced = encoded.images + torch.tanh(raw.float())
         return enhanced if self.training else enhanced.clamp(0.0, 1.0)
 

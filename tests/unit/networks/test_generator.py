@@ -82,6 +82,18 @@ def test_residual_output_is_clamped_in_evaluation_only() -> None:
     assert generator.eval()(images, guidance).max() == 1
 
 
+def test_logit_output_starts_at_the_input_and_stays_an_image_in_training() -> None:
+    generator = make(output="logit").train()
+    images, guidance = torch.rand(2, 3, 64, 64), torch.randn(2, 64)
+    with torch.no_grad():
+        assert (generator(images, guidance) - images).abs().mean() < 0.01
+        black = generator(torch.zeros(2, 3, 64, 64), guidance)
+        torch.nn.init.constant_(generator.last.bias, 8.0)
+        bright = generator(images, guidance)
+    assert (black > 0).all() and (black < 0.02).all()
+    assert (bright > 0.9).all() and (bright <= 1).all()
+
+
 def test_output_override_and_default() -> None:
     assert make().output_mode == TINY.output == "residual"
     assert make(output="direct").output_mode == "direct"
