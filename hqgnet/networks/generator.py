@@ -86,7 +86,7 @@ class Generator(nn.Module):
     first level takes the stem as its skip (our decision; "the last layer abandoned" is read as the classifier
     head dropped).
 
-    ``direct`` output is a sigmoid. ``logit`` output is sigmoid(logit(y) + ...), which starts near the identity
+    ``direct`` output is a sigmoid. ``logit`` output is sigmoid(logit(y) + ...): it starts near the identity
     and is in [0, 1] in training too. ``residual`` output is y + tanh(...), which starts near the identity; in
     training mode it is left unclamped, for the losses' gradient, in evaluation mode it is clamped to [0, 1].
 

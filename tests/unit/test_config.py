@@ -77,3 +77,15 @@ def test_json_round_trip_keeps_the_digest(tmp_path: Path) -> None:
 def test_foreign_json_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         experiment_from_json(text, "the server's request")
+
+
+_SITE_CONFIGS = Path(__file__).resolve().parents[2] / "site_configs"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["demo/experiment", "real-fundus/experiment", "synthetic-ccm/experiment", "tables/ccm", "tables/fundus"],
+)
+def test_every_experiment_that_is_given_can_be_read(name: str) -> None:
+    file = _SITE_CONFIGS / f"{name}.yaml"
+    assert load_experiment(file).modality == ("ccm" if "ccm" in name else "fundus")
