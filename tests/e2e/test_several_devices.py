@@ -126,6 +126,7 @@ def lead(
         phase.step(batches, 1)
 
 
+@pytest.mark.faults
 def test_a_process_that_dies_or_hangs_is_told_of(
     tiny_experiment: Experiment, tiny_sites: list[SiteData]
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_process_that_dies_or_hangs_is_told_of(
         assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.faults
 def test_after_a_failure_the_next_round_starts_afresh(
     tiny_experiment: Experiment, tiny_sites: list[SiteData]
 ) -> None:

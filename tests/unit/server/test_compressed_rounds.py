@@ -105,6 +105,7 @@ def test_a_compressed_run_trains_and_both_audits_agree(
     assert all(not list(file.parent.glob("work/*/state")) for file in run.files)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("strategy", "keys"),
     [

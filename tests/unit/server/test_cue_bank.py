@@ -283,6 +283,7 @@ def test_the_order_of_replies_does_not_matter(
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("stopped_after", [2, 4])
 def test_a_resumed_run_has_the_bank_of_the_unbroken_one(
     stopped_after: int,
