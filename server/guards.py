@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hqgnet.errors import HqgnetError
-from hqgnet.exchange.arrays import Array, ArrayError, ArraySpec, check_arrays
+from hqgnet.exchange.arrays import Array, ArrayError, Arrays, ArraySpec, check_arrays, distance
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import EvaluateRequest, ScoresHeader, TrainRequest, UpdateHeader, digest
 
@@ -123,12 +123,25 @@ def distrusted() -> Iterator[None]:
         raise RefusedReplyError(Fault.MALFORMED) from error
 
 
+def moved(update: Arrays, sent: Arrays) -> float:
+    """Return how far an update moves the model: L2 over all float parameters but running statistics.
+
+    Running means and variances follow activations, which may grow a hundredfold where weights hardly move:
+    the variance of a single layer would decide.
+    """
+    return distance({name: array for name, array in update.items() if not _is_statistic(name)}, sent)
+
+
+def _is_statistic(name: str) -> bool:
+    return name.endswith(("running_mean", "running_var"))
+
+
 class NormGuard:
     """Finds updates that move the model much further than the others do.
 
-    What counts is an update's L2 distance from the parameters that were sent. It is held against the median
-    of the distances of the same round and of the last three rounds of the phase, so that two sites are
-    enough from the second round on. Fewer than three distances are no measure.
+    What counts is how far an update has moved (:func:`moved`). It is held against the median of the distances
+    of the same round and of the last three rounds of the phase, so that two sites are enough from the second
+    round on. Fewer than three distances are no measure.
 
     Args:
         limit: How many times the median a distance may be.

@@ -11,14 +11,14 @@ from flwr.app import MessageType, RecordDict
 
 from hqgnet.config import PhaseName
 from hqgnet.cue_bank import CueBank
-from hqgnet.exchange.arrays import Arrays, digest_arrays, distance
+from hqgnet.exchange.arrays import Arrays, digest_arrays
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.exchange.update import TrainRequest, UpdateHeader
 from hqgnet.labels import has_labels
 from server.broadcast import Broadcast
 from server.context import RunContext
 from server.global_model import GlobalModel
-from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted
+from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted, moved
 from server.link import Reply, ask
 from server.roster import Site
 from server.spool import Spool
@@ -36,7 +36,7 @@ class Update:
         header: As the site sent it.
         weight: Beside the others'.
         size: Bytes.
-        distance: L2 distance from the parameters that were sent.
+        distance: From the parameters that were sent; see :func:`server.guards.moved`.
         digest: Of the arrays.
         audit_head: The head of the site's own audit log, as a fact for ours.
     """
@@ -192,7 +192,7 @@ class Attempt:
             header,
             self._weight(header),
             size_of(content),
-            distance(arrays, self._sent),
+            moved(arrays, self._sent),
             digest_arrays(arrays),
             reply.audit_head,
         )

@@ -18,7 +18,7 @@ from hqgnet.exchange.update import (
     digest,
     read_message,
 )
-from server.guards import Expected, NormGuard, RefusedReplyError, check_update, distrusted
+from server.guards import Expected, NormGuard, RefusedReplyError, check_update, distrusted, moved
 
 COUNTS = SplitCounts(train=8, validation=1, test=2)
 CARD = DataCard(
@@ -146,6 +146,12 @@ def test_texts_that_are_no_message_are_refused_without_repeating_them(text: obje
     with pytest.raises(MalformedMessageError) as caught:
         read_message('{"site": "patient name"}', UpdateHeader)
     assert "patient" not in str(caught.value)
+
+
+def test_running_statistics_do_not_count_in_how_far_an_update_moves() -> None:
+    sent = {name: np.zeros(2, np.float32) for name in ("a.weight", "a.running_mean", "a.running_var")}
+    update = {"a.weight": np.array([3, 4], np.float32), "a.running_mean": np.full(2, 90, np.float32)}
+    assert moved(update | {"a.running_var": np.full(2, 5e4, np.float32)}, sent) == 5.0
 
 
 def test_an_update_far_beyond_the_median_is_an_outlier() -> None:
