@@ -1,4 +1,4 @@
-"""The weighted mean of updates on disk, a block of each at a time."""
+"""The weighted mean of updates on disk, in float64, a block of each at a time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from hqgnet.exchange.arrays import Array, Arrays
 from server.spool import StoredUpdate
 from server.streaming import Block, stream, stretches
 
-# A block of eight updates in float32 stays in a core's caches, and eight additions in float32 lose less than
-# the last rounding. The matrix product must stay below 4e5 numbers, from which OpenBLAS brings threads of its
-# own.
-_PIECE = 32_768
-_TOGETHER = 8
+# Measured: shorter pieces wait for memory at every change from one update to the next, longer ones leave the
+# caches. The matrix product must stay below 4e5 numbers, from which OpenBLAS brings threads of its own.
+_PIECE = 65_536
+_TOGETHER = 4
 
 
 def weighted_mean(updates: Sequence[StoredUpdate], threads: int | None = None) -> Arrays:
     """Return the weighted mean: float32, and int64 for integer buffers.
 
-    A parameter's mean is over the updates that hold it. Sums of eight are in float32, and their sum in
-    float64, in the order of the updates, whatever the number of threads and wherever they lie. Integers are
-    averaged in integers and rounded half up.
+    A parameter's mean is over the updates that hold it. Weights are whole numbers, so that a float32 value
+    times a weight is exact in float64; sums are in float64, in the order of the updates, whatever the number
+    of threads. Integers are averaged in integers and rounded half up.
 
     Args:
         updates: In an order that does not depend on who answered first.
@@ -40,33 +39,35 @@ def integer_names(updates: Sequence[StoredUpdate]) -> list[str]:
 
 
 class _Mean:
-    """Folds updates into a sum: a matrix product weighs and adds eight at a time; float64 adds their sums."""
+    """Folds updates into a sum, some at a time: each is widened, and a matrix product weighs and adds."""
 
     def __init__(self) -> None:
-        self._copies = np.empty(_TOGETHER * _PIECE, np.float32)
-        self._part = np.empty(_PIECE, np.float32)
-        self._total = np.empty(_PIECE)
+        self._wide = np.empty(_TOGETHER * _PIECE)
+        self._sum = np.empty(_PIECE)
+        self._part = np.empty(_PIECE)
 
     def __call__(self, block: Block) -> None:
-        """Write the weighted mean of a block; a single update as it is."""
-        if len(block.stretch.updates) == 1:
-            for _, numbers in block.rows(0, len(block.out)):
-                np.copyto(block.out, numbers)
-            return
+        """Write the weighted mean of a block."""
+        weights = np.array([update.weight for update in block.stretch.updates], np.float64)
         whole = sum(update.weight for update in block.stretch.updates)
-        weights = np.array([update.weight for update in block.stretch.updates], np.float32)
         for first in range(0, len(block.out), _PIECE):
             last = min(first + _PIECE, len(block.out))
-            part, total = self._part[: last - first], self._total[: last - first]
-            for row in range(0, len(weights), _TOGETHER):
-                rows = slice(row, row + _TOGETHER)
-                np.dot(weights[rows], block.together(rows, first, last, self._copies), out=part)
-                if row:
-                    np.add(total, part, out=total)
-                else:
-                    np.copyto(total, part)
+            total = self._add(block, first, last, weights)
             total /= whole
             np.copyto(block.out[first:last], total, casting="same_kind")
+
+    def _add(self, block: Block, first: int, last: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = last - first
+        total, part = self._sum[:size], self._part[:size]
+        for row, numbers in block.rows(first, last):
+            place = row % _TOGETHER
+            np.copyto(self._wide[place * size : (place + 1) * size], numbers)
+            if place == _TOGETHER - 1 or row == len(weights) - 1:
+                together = self._wide[: (place + 1) * size].reshape(place + 1, size)
+                np.dot(weights[row - place : row + 1], together, out=part if row >= _TOGETHER else total)
+                if row >= _TOGETHER:
+                    np.add(total, part, out=total)
+        return total
 
 
 def _integer_mean(name: str, updates: Sequence[StoredUpdate]) -> Array:

@@ -153,8 +153,7 @@ class Attempt:
         requests, group = self._requests(sites), "-".join(str(part) for part in self._place.values())
         outcome.bytes_down = sum(size_of(content) for content in requests.values())
         received: dict[str, Update] = {}
-        room = sum(array.nbytes for array in self._sent.values())
-        with Spool(self._context.directory.spool, [site.name for site in sites], room) as spool:
+        with Spool(self._context.directory.spool) as spool:
             deadline = self._federation.round_deadline_s
             for reply in ask(self._context.grid, requests, MessageType.TRAIN, group, deadline):
                 site = by_node[reply.node_id]

@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -101,19 +101,13 @@ class Spool:
 
     Args:
         folder: Below one that exists.
-        sites: Names of sites with a place of their own in the file, so that their updates lie at equal
-            distances in the order of their names, whoever answers first: faster to average. Others follow.
-        room: Bytes of such a place; an update that is larger lies elsewhere.
     """
 
-    def __init__(self, folder: Path, sites: Iterable[str] = (), room: int = 0) -> None:
-        room += -room % 8
-        self._room = room
-        self._starts = {site: number * room for number, site in enumerate(sorted(sites))}
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._places: dict[str, dict[str, Place]] = {}
         self._file = -1
-        self._end = len(self._starts) * room
+        self._end = 0
 
     def __enter__(self) -> Spool:
         """Make the folder, with an empty file."""
@@ -143,17 +137,15 @@ class Spool:
         Raises:
             OutputError: If it cannot be written.
         """
-        size = sum(array.nbytes for array in arrays.values())
-        first = self._starts[site] if site in self._starts and size <= self._room else self._end
         places: dict[str, Place] = {}
-        end = first
+        end = self._end
         # Integers first: each kind then lies without gaps, and at multiples of its own size.
         for name in sorted(arrays, key=lambda name: (arrays[name].dtype != np.int64, name)):
             array = arrays[name]
             places[name] = Place(end, array.shape, array.dtype)
             end = self._write(end, array)
         # So that the next update begins at a multiple of eight as well.
-        self._end = max(self._end, end + -end % 8)
+        self._end = self._write(end, np.zeros(-end % 8 // _FLOAT_BYTES, np.float32))
         self._places[site] = places
 
     def updates(self, weights: Mapping[str, int]) -> Sequence[StoredUpdate]:
@@ -165,11 +157,9 @@ class Spool:
         Raises:
             OutputError: If they cannot be read back.
         """
-        if not self._places or not self._end:
+        if not self._end:
             return []
         try:
-            # Places of sites that sent nothing are holes, and take no room on the disk.
-            os.ftruncate(self._file, self._end)
             mapping = mmap.mmap(self._file, self._end, prot=mmap.PROT_READ)
         except OSError as error:
             raise OutputError(Problem(str(self._folder), "cannot be read back", "Check that disk")) from error

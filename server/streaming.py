@@ -11,10 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from hqgnet.exchange.arrays import Arrays
@@ -70,25 +68,6 @@ class Block:
         stretch = self.stretch
         for row, (update, start) in enumerate(zip(stretch.updates, stretch.starts, strict=True)):
             yield row, update.view(start + (self.start + first) * _FLOAT_BYTES, last - first)
-
-    def together(
-        self, rows: slice, first: int, last: int, buffer: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Return numbers ``first`` to ``last`` of some updates, ``(S, N)``.
-
-        Without a copy where the updates lie at equal distances; else in ``buffer``, of at least S times N.
-        """
-        stretch = self.stretch
-        places = [start + (self.start + first) * _FLOAT_BYTES for start in stretch.starts[rows]]
-        size, updates = last - first, stretch.updates[rows]
-        steps = {after - before for before, after in pairwise(places)}
-        if len(steps) == 1 and (step := steps.pop()) > 0:
-            whole = updates[0].view(places[0], (places[-1] - places[0]) // _FLOAT_BYTES + size)
-            return as_strided(whole, (len(places), size), (step, _FLOAT_BYTES), writeable=False)
-        copies = buffer[: len(places) * size].reshape(len(places), size)
-        for copy, update, place in zip(copies, updates, places, strict=True):
-            np.copyto(copy, update.view(place, size))
-        return copies
 
     def release(self) -> None:
         """Give back the memory behind the block."""

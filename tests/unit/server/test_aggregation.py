@@ -69,7 +69,7 @@ def test_the_order_does_not_matter_to_the_last_bit(tmp_path: Path) -> None:
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("sites", [3, 9, 17])
+@pytest.mark.parametrize("sites", [3, 9])
 def test_many_blocks_and_threads_give_flowers_mean(sites: int, tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     shapes = {"generator.a": (3, 70_001), "generator.b": (), "generator.c": (500, 400), "task.d": (77,)}
@@ -91,29 +91,8 @@ def test_many_blocks_and_threads_give_flowers_mean(sites: int, tmp_path: Path) -
     for name, theirs in zip(shapes, flower, strict=True):
         assert alone[name].shape == shapes[name]
         np.testing.assert_allclose(alone[name], theirs, rtol=0, atol=1e-6)
-        # Eight products and additions in float32, of numbers of about 1, each lose half of its last digit.
-        np.testing.assert_allclose(alone[name], exact[name], rtol=0, atol=4e-7)
-
-
-def test_it_does_not_matter_where_updates_lie(tmp_path: Path) -> None:
-    generator = np.random.default_rng(3)
-    numbers = generator.standard_normal((9, 40_001)).astype(np.float32)
-    weights = {f"site-{index}": index + 1 for index in range(9)}
-    means = []
-    # At equal distances the rows are not copied, in the order of arrival they are.
-    for places in ({}, {"sites": weights, "room": 40_001 * 4}, {"sites": list(weights)[3:], "room": 160_008}):
-        with Spool(tmp_path / "spool", **places) as spool:  # type: ignore[arg-type]
-            for index in (4, 0, 8, 1, 7, 2, 6, 3, 5):
-                spool.put(f"site-{index}", {"x": numbers[index]})
-            means.append(weighted_mean(spool.updates(weights))["x"].tobytes())
-    assert means[0] == means[1] == means[2]
-
-
-def test_an_update_without_room_in_its_place_lies_elsewhere(tmp_path: Path) -> None:
-    with Spool(tmp_path / "spool", ["a", "b"], 8) as spool:
-        spool.put("a", {"x": floats(1, 2, 3)})
-        spool.put("b", {"x": floats(5, 6, 7)})
-        assert weighted_mean(spool.updates({"a": 1, "b": 1}))["x"].tolist() == [3.0, 4.0, 5.0]
+        # Float32's last digit is all that is lost.
+        np.testing.assert_allclose(alone[name], exact[name], rtol=6e-8, atol=0)
 
 
 def test_one_update_comes_back_to_the_last_bit(tmp_path: Path) -> None:
