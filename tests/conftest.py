@@ -13,11 +13,11 @@ from hqgnet.config import (
     FederationConfig,
     PhaseConfig,
     PhasesConfig,
-    TrainingConfig,
 )
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.data.synthetic.sites import make_sites
+from hqgnet.training_config import TrainingConfig
 
 torch.set_num_threads(1)
 

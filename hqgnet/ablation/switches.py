@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from hqgnet.ablation.tables import Row, Table, cells
-from hqgnet.config import Modality, SubBand
+from hqgnet.config import Modality
 from hqgnet.robustness.noise import NOISES, Noise
+from hqgnet.training_config import SubBand
 
 METRICS: dict[Modality, tuple[str, ...]] = {
     "ccm": ("snr_3", "dice_image"),

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from hqgnet.config import TrainingConfig
 from hqgnet.ranks import average, ranks_at_work, spread
+from hqgnet.training_config import TrainingConfig
 
 _FUSED_ON = ("cpu", "cuda")
 

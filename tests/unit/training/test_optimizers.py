@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from hqgnet.config import TrainingConfig
 from hqgnet.training.optimizers import NamedAdam
+from hqgnet.training_config import TrainingConfig
 
 
 def network() -> nn.Sequential:
