@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqgnet.errors import OutputError, Problem
+from hqgnet.errors import DataError, OutputError, Problem
 from hqgnet.files import make_folder, remove_unfinished, write_atomically
 
 _OWN = (
@@ -107,6 +107,21 @@ class RunDirectory:
     def status(self) -> Path:
         """How the run stands."""
         return self.root / "status.json"
+
+    def identifier(self) -> str:
+        """Return the name under which the sites know the run, once it has had a round.
+
+        Raises:
+            DataError: If no round is on record.
+        """
+        try:
+            with (self.root / "rounds.jsonl").open("rb") as stream:
+                row = _row(stream.readline())
+        except FileNotFoundError:
+            row = None
+        if row is None:
+            raise DataError(Problem(str(self.root / "rounds.jsonl"), "holds no round", "Run it again"))
+        return str(row["run"])
 
     def check_free(self, *, overwrite: bool) -> None:
         """Make sure that nothing of another run would be lost.

@@ -1,4 +1,4 @@
-"""``hqgnet-server compare``: each site alone, all pooled, the federation, and it fine-tuned at each site."""
+"""``hqgnet-server compare``: sites alone, pooled, federated, fine-tuned; or variants of the federation."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--workers", type=_positive, default=1, metavar="N", help="models trained at a time, a thread each"
     )
+    parser.add_argument(
+        "--variants",
+        type=Path,
+        metavar="FILE.yaml",
+        help="instead: the federation under each of these variants of the experiment (docs/strategies.md)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         seeds,
         arguments.finetune_steps,
         arguments.workers,
+        arguments.variants,
     )
     compare(comparison, lambda text: print(text, flush=True), choose_display)
 

@@ -26,20 +26,22 @@ class Cell:
         kind: How it is trained.
         seed: Of weights, batches and flips.
         site: Whose it is; None where it is everybody's.
+        variant: Under which variant of the experiment a federation runs; None: as the experiment stands.
     """
 
     kind: Kind
     seed: int
     site: str | None = None
+    variant: str | None = None
 
     @property
     def model(self) -> str:
-        """Name in tables: ``alone site-1``, ``pooled``."""
-        return self.kind if self.site is None else f"{self.kind} {self.site}"
+        """Name in tables: ``alone site-1``, ``pooled``, or the variant's."""
+        return self.variant or (self.kind if self.site is None else f"{self.kind} {self.site}")
 
     def folder(self, out: Path) -> Path:
         """Where the cell's files lie."""
-        return out / f"seed-{self.seed}" / (self.kind if self.site is None else f"{self.kind}-{self.site}")
+        return out / f"seed-{self.seed}" / self.model.replace(" ", "-")
 
     def file(self, out: Path) -> Path:
         """The cell's model."""
@@ -52,9 +54,30 @@ class Cell:
             return False
         return self.file(out).is_file()
 
+    def file_at(self, out: Path, work: Path, *, personal: bool) -> Path:
+        """The model that a site uses.
 
-def plan(sites: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
-    """Return all cells, in an order in which each finds what it starts from."""
+        Args:
+            out: Of the comparison.
+            work: The site's private folder.
+            personal: Whether a part of the federation's model stays at each site: the site's own then lies
+                with it.
+        """
+        if not personal:
+            return self.file(out)
+        return work / RunDirectory(self.folder(out)).identifier() / "model.safetensors"
+
+
+def plan(sites: Sequence[str], seeds: Sequence[int], variants: Sequence[str] = ()) -> list[Cell]:
+    """Return all cells, in an order in which each finds what it starts from.
+
+    Args:
+        sites: Names.
+        seeds: Of training.
+        variants: If there are any, their federations are all that is trained.
+    """
+    if variants:
+        return [Cell("federated", seed, variant=variant) for seed in seeds for variant in variants]
     cells = []
     for seed in seeds:
         cells += [Cell("alone", seed, site) for site in sites]

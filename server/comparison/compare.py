@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from hqgnet.config import Experiment
+from hqgnet.data.site_config import SiteConfig
 from hqgnet.errors import ConfigurationError, Problem
+from hqgnet.exchange.groups import has_personal_model
 from hqgnet.files import make_folder, write_atomically
 from hqgnet.report.figures import figure
 from server.comparison.cells import Cell, plan
 from server.comparison.judging import ORIGINAL, Value, judge_model, read_values, write_values
-from server.comparison.matrix import Matrix, build_matrix, verdict
-from server.comparison.table import matrix_text, verdict_text
+from server.comparison.matrix import Matrix, build_matrix, differences, verdict
+from server.comparison.table import differences_text, matrix_text, verdict_text
 from server.comparison.training import total_steps, train_cell
+from server.comparison.variants import write_variants
 from server.display import Display
 from server.results import COLUMNS
 from server.run_directory import RunDirectory
@@ -37,6 +40,8 @@ class Comparison:
         seeds: As many trainings of each cell.
         finetune_steps: Local steps of the fine-tuning; None: a tenth of the experiment's.
         workers: Cells trained at a time, each with one thread; sites trained at a time in the federation.
+        variants: YAML file of variants of the experiment: the federation under each of them is compared, and
+            nothing else; None: sites alone, pooled, federated, fine-tuned.
     """
 
     experiment: Path
@@ -45,6 +50,18 @@ class Comparison:
     seeds: tuple[int, ...]
     finetune_steps: int | None = None
     workers: int = 1
+    variants: Path | None = None
+
+    def experiments(self) -> dict[str | None, Path]:
+        """Return the experiment files of all federations by variant; by None where there are none.
+
+        Raises:
+            ConfigurationError: If the file of variants is none.
+        """
+        if self.variants is None:
+            return {None: self.experiment}
+        files = write_variants(self.experiment, self.variants, self.out / "variants")
+        return dict(files.items())
 
 
 def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) -> None:
@@ -60,32 +77,64 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
         DataError: If a site's images cannot be used.
         RunFailedError: If a federation ends without a result.
     """
+    make_folder(comparison.out)
     files = find_sites(comparison.sites)
     experiment, configs = check_files(comparison.experiment, files)
     check_images(configs)
+    if comparison.variants is None:
+        _refuse_poor(configs)
+    by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
+    steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
+    runs = {
+        variant: Run(file, check_files(file, files)[0]) for variant, file in comparison.experiments().items()
+    }
+    _claim(comparison, experiment, by_name, steps, runs)
+    variants = [variant for variant in runs if variant is not None]
+    cells = plan(list(by_name), comparison.seeds, variants)
+    _train(comparison, experiment, by_name, cells, steps, runs, say, display)
+    values = _judge(comparison, by_name, cells, runs, say)
+    write_values(comparison.out / "values.csv", values)
+    say(_report(comparison.out, values, list(by_name), variants))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A federation of the comparison.
+
+    Attributes:
+        file: Its experiment.
+        experiment: What that holds.
+    """
+
+    file: Path
+    experiment: Experiment
+
+
+def _refuse_poor(configs: Sequence[SiteConfig]) -> None:
     poor = [config.name for config in configs if not config.images.has_hq]
     if poor:
         what = "each site is trained alone too, and this one has no HQ images"
-        remedy = "Leave it out; a run and `hqgnet evaluate` take such sites (docs/cue-bank.md)"
+        remedy = "Leave it out; a run, --variants and `hqgnet evaluate` take such sites (docs/cue-bank.md)"
         raise ConfigurationError(Problem(f"site {name}: images.hq", what, remedy) for name in poor)
-    by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
-    steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
-    _claim(comparison, experiment, by_name, steps)
-    cells = plan(list(by_name), comparison.seeds)
-    _train(comparison, experiment, by_name, cells, steps, say, display)
-    values = _judge(comparison, by_name, cells, say)
-    write_values(comparison.out / "values.csv", values)
-    say(_report(comparison.out, values, list(by_name)))
 
 
-def _claim(comparison: Comparison, experiment: Experiment, sites: dict[str, Path], steps: int) -> None:
+def _claim(
+    comparison: Comparison,
+    experiment: Experiment,
+    sites: dict[str, Path],
+    steps: int,
+    runs: Mapping[str | None, Run],
+) -> None:
     """Write what is compared, or check that the folder holds the same."""
-    make_folder(comparison.out)
     file = comparison.out / "plan.json"
     # Further seeds may be added to a comparison that is there.
-    mine = {"experiment": json.loads(experiment.to_json()), "sites": sorted(sites), "finetune_steps": steps}
+    mine: dict[str, object] = {"experiment": json.loads(experiment.to_json()), "sites": sorted(sites)}
+    if comparison.variants is None:
+        mine["finetune_steps"] = steps
+    else:
+        mine["variants"] = {str(v): json.loads(run.experiment.to_json()) for v, run in runs.items()}
     if file.exists() and json.loads(file.read_text(encoding="utf-8")) != mine:
-        what = "holds a comparison of another experiment, other sites or another --finetune-steps"
+        what = "holds a comparison of another experiment, other sites, variants or --finetune-steps"
         raise ConfigurationError(Problem(str(comparison.out), what, "Give another --out"))
     write_atomically(file, (json.dumps(mine, indent=2) + "\n").encode())
 
@@ -96,6 +145,7 @@ def _train(
     by_name: dict[str, Path],
     cells: Sequence[Cell],
     steps: int,
+    runs: Mapping[str | None, Run],
     say: Say,
     display: Callable[[], Display],
 ) -> None:
@@ -111,9 +161,9 @@ def _train(
     for kinds in (("alone", "pooled"), ("federated",), ("finetuned",)):
         batch = [cell for cell in todo if cell.kind in kinds]
         for cell in batch if kinds == ("federated",) else ():
-            say(f"federated, seed {cell.seed}")
+            say(f"{cell.model}, seed {cell.seed}")
             simulation = Simulation(
-                experiment=comparison.experiment,
+                experiment=runs[cell.variant].file,
                 sites=comparison.sites,
                 directory=RunDirectory(cell.folder(out).absolute()),
                 seed=cell.seed,
@@ -131,19 +181,30 @@ def _train(
                         say(f"{cell.model}, seed {cell.seed}: trained")
 
 
-def _judge(comparison: Comparison, by_name: dict[str, Path], cells: Sequence[Cell], say: Say) -> list[Value]:
+def _judge(
+    comparison: Comparison,
+    by_name: dict[str, Path],
+    cells: Sequence[Cell],
+    runs: Mapping[str | None, Run],
+    say: Say,
+) -> list[Value]:
     files, out = list(by_name.values()), comparison.out
+
+    def submit(pool: ProcessPoolExecutor, cell: Cell) -> Future[list[Value]]:
+        personal = cell.kind == "federated" and has_personal_model(runs[cell.variant].experiment)
+        return pool.submit(judge_model, cell, out, files, 1, personal=personal)
+
     pending = [cell for cell in cells if not (cell.folder(out) / "values.csv").exists()]
     with ProcessPoolExecutor(comparison.workers, mp_context=get_context("spawn")) as pool:
-        judged = [(c, pool.submit(judge_model, c.seed, c.model, c.file(out), files, 1)) for c in pending]
-        for cell, result in judged:
+        for cell, result in [(cell, submit(pool, cell)) for cell in pending]:
             write_values(cell.folder(out) / "values.csv", result.result())
             say(f"{cell.model}, seed {cell.seed}: judged at {len(files)} sites")
     values: dict[tuple[int, str, str, int, str], Value] = {}
     for cell in cells:
+        first = next(other for other in cells if other.seed == cell.seed and other.kind == "federated")
         for value in read_values(cell.folder(out) / "values.csv"):
             # Every model's file has the originals' figures; the downstream network's differ by model.
-            segmented = value.model == ORIGINAL and cell.kind != "federated"
+            segmented = value.model == ORIGINAL and cell != first
             if not (segmented and _is_downstream(value.metric)):
                 values[(value.seed, value.model, value.site, value.image, value.metric)] = value
     return list(values.values())
@@ -153,7 +214,7 @@ def _is_downstream(metric: str) -> bool:
     return metric.split("_")[0] in ("auc", "acc", "sen", "spe", "dice", "g", "grade")
 
 
-def _report(out: Path, values: Sequence[Value], sites: Sequence[str]) -> str:
+def _report(out: Path, values: Sequence[Value], sites: Sequence[str], variants: Sequence[str]) -> str:
     texts, data = [], {}
     present = {value.metric for value in values if value.value is not None}
     for column in COLUMNS:
@@ -163,7 +224,11 @@ def _report(out: Path, values: Sequence[Value], sites: Sequence[str]) -> str:
         texts += [matrix_text(matrix, sites, column.decimals), ""]
         data[column.metric] = _plain(matrix)
         # More detail or entropy may be noise: of these nothing is said.
-        if figure(column.metric).better != "neither":
+        if variants:
+            changes = differences(values, column.metric, variants[0])
+            texts[-1:] = [differences_text(changes, variants[0], column.decimals), ""]
+            data[column.metric]["differences"] = {model: asdict(found) for model, found in changes.items()}
+        elif figure(column.metric).better != "neither":
             said = verdict(values, matrix)
             texts[-1:] = [verdict_text(said, column.title), ""]
             data[column.metric]["verdict"] = asdict(said)

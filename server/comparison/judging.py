@@ -20,6 +20,7 @@ from hqgnet.guidance import site_guidance
 from hqgnet.model_file import load_model
 from hqgnet.scores import VERSIONS
 from hqgnet.site_quality import site_quality
+from server.comparison.cells import Cell
 
 ORIGINAL = "original"
 
@@ -45,16 +46,26 @@ class Value:
     value: float | None
 
 
-def judge_model(seed: int, model: str, file: Path, sites: Sequence[Path], threads: int) -> list[Value]:
+def judge_model(
+    cell: Cell, out: Path, sites: Sequence[Path], threads: int, *, personal: bool = False
+) -> list[Value]:
     """Judge a model on the test images of all sites, each guided by its own site's fixed HQ image.
 
     The figures of the untouched images are taken along, as model ``original``.
+
+    Args:
+        cell: Whose model.
+        out: Of the comparison.
+        sites: Site files.
+        threads: For torch.
+        personal: Whether each site has a model of its own, of which a part never left it.
     """
     torch.set_num_threads(threads)
     values = []
     for site_file in sites:
         config = load_site_config(site_file)
         device = choose_device(config.device)
+        file = cell.file_at(out, config.work, personal=personal)
         loaded, data = load_model(file, device), SiteData.open(config)
         size = loaded.experiment.image_size
         guide = site_guidance(loaded.networks, data, loaded.experiment, device, loaded.guidance)
@@ -67,8 +78,8 @@ def judge_model(seed: int, model: str, file: Path, sites: Sequence[Path], thread
             for name, figure in row.items():
                 metric, _, version = name.rpartition("_")
                 if version in VERSIONS:
-                    of = ORIGINAL if version == ORIGINAL else model
-                    values.append(Value(seed, of, config.name, number, metric, figure))
+                    of = ORIGINAL if version == ORIGINAL else cell.model
+                    values.append(Value(cell.seed, of, config.name, number, metric, figure))
     return values
 
 

@@ -148,6 +148,29 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
     )
 
 
+def differences(
+    values: Sequence[Value], metric: str, base: str, *, draws: int = DRAWS
+) -> dict[str, Estimate]:
+    """Return by how much each model's mean over sites lies above that of ``base``, of the same images.
+
+    Only sites and images that have the figure for both count. A model of other sites than ``base`` is absent.
+    """
+    images = per_image(values, metric)
+    found = {}
+    for model in dict.fromkeys(model for model, _ in images if model not in (base, ORIGINAL)):
+        pairs = {}
+        for site in (site for of, site in images if of == model and (base, site) in images):
+            mine, other = images[(model, site)], images[(base, site)]
+            both = sorted(mine.keys() & other.keys())
+            if both:
+                pairs[site] = np.array([mine[image] - other[image] for image in both])
+        if pairs:
+            drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
+            mean = float(np.mean([change.mean() for change in pairs.values()]))
+            found[model] = Estimate(mean, *_interval(drawn), sum(map(len, pairs.values())))
+    return found
+
+
 def _share(federated: float | None, pooled: float | None, base: float | None) -> float | None:
     if federated is None or pooled is None or base is None or pooled <= base:
         return None

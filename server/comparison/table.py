@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from server.comparison.judging import ORIGINAL
-from server.comparison.matrix import Matrix, Verdict
+from server.comparison.matrix import Estimate, Matrix, Verdict
 
 
 def matrix_text(matrix: Matrix, sites: Sequence[str], decimals: int) -> str:
@@ -41,6 +41,15 @@ def verdict_text(verdict: Verdict, metric: str) -> str:
         elif share is not None:
             text += f"; it keeps nothing of the pooled model's gain {over}, and falls behind them"
     return text
+
+
+def differences_text(changes: Mapping[str, Estimate], base: str, decimals: int) -> str:
+    """Return each model's difference from ``base``, and at which the interval leaves out 0."""
+    lines = []
+    for model, found in changes.items():
+        clear = "" if found.low <= 0 <= found.high else ", clear of 0"
+        lines.append(f"{model} less {base}: {_interval(found.mean, found.low, found.high, decimals)}{clear}")
+    return "\n".join(lines)
 
 
 def _interval(mean: float, low: float, high: float, decimals: int) -> str:

@@ -11,6 +11,7 @@ from hqgnet.config import PHASES, Experiment
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
+from hqgnet.exchange.groups import has_personal_model
 from hqgnet.guidance import mean_guidance
 from hqgnet.model_file import load_model, save_model
 from hqgnet.training.selection import Chosen, train_best, tune
@@ -41,7 +42,9 @@ def train_cell(
     device = choose_device(configs[0].device)
     data = [SiteData.open(config) for config in configs]
     if cell.kind == "finetuned":
-        federated = load_model(Cell("federated", cell.seed).file(out), device)
+        personal = has_personal_model(experiment)
+        file = Cell("federated", cell.seed).file_at(out, configs[0].work, personal=personal)
+        federated = load_model(file, device)
         chosen = tune(federated.networks, experiment, data, device, finetune_steps)
     else:
         chosen = train_best(experiment, data, device)

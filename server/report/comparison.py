@@ -104,6 +104,9 @@ def read_comparison(folder: Path, record: RunRecord) -> ComparisonPage:
     except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "Take it from a copy, or compare again"
         raise DataError(Problem(str(folder / "plan.json"), "cannot be read", remedy)) from error
+    if "variants" in plan:
+        what = "compares variants of a federation, which the report has no section for"
+        raise ConfigurationError(Problem(f"--comparison {folder}", what, "Read its comparison.txt"))
     sites = sorted({value.site for value in figures})
     metrics = sorted({value.metric for value in figures})
     shown = present([{f"{metric}_enhanced": 0.0 for metric in metrics}], main=True)

@@ -62,3 +62,31 @@ def test_a_comparison_is_whole_and_done_once(tmp_path: Path, tiny_site_files: li
     assert main(["report", str(run), "--comparison", str(out), "--out", str(page)]) == 0
     assert "finetuned site-2" in page.read_text()
     assert os.environ.get("HOME", "/nowhere") not in page.read_text()
+
+
+def test_variants_of_a_federation_are_judged_beside_each_other(
+    tmp_path: Path, tiny_site_files: list[Path]
+) -> None:
+    experiment, variants, out = (tmp_path / name for name in ("experiment.yaml", "variants.yaml", "out"))
+    experiment.write_text(EXPERIMENT + "evaluation: {metrics: [psnr, ssim]}\n")
+    variants.write_text("plain:\nlocal-norm:\n  federation: {strategy: fedbn}\n")
+    pattern = str(tiny_site_files[0].parents[1] / "*" / "site.yaml")
+    command = ["compare", str(experiment), "--sites", pattern, "--variants", str(variants), "--out", str(out)]
+    assert main([*command, "--workers", "2"]) == 0
+    with (out / "values.csv").open(newline="") as stream:
+        found = {(row["model"], row["site"]) for row in csv.DictReader(stream) if row["metric"] == "psnr"}
+    assert found == {
+        (model, site) for model in ("original", "plain", "local-norm") for site in ("site-1", "site-2")
+    }
+    assert "local-norm less plain" in (out / "comparison.txt").read_text()
+    assert set(json.loads((out / "comparison.json").read_text())["psnr"]["differences"]) == {"local-norm"}
+
+    # Judged with what each site kept: normalisation as at the start would give other figures than the run's own.
+    matrix = json.loads((out / "comparison.json").read_text())["psnr"]["models"]["local-norm"]["sites"]
+    run = next(out.glob("seed-*/local-norm"))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    said = {r["site"]: r["psnr_enhanced"] for r in rows if r["split"] == "test" and r["kind"] == "site"}
+    assert {site: figure["mean"] for site, figure in matrix.items()} == pytest.approx(said, abs=1e-4)
+
+    page = tmp_path / "report.html"
+    assert main(["report", str(run), "--comparison", str(out), "--out", str(page)]) != 0

@@ -9,7 +9,8 @@ import pytest
 
 from hqgnet.errors import DataError
 from server.comparison.judging import Value, read_values, write_values
-from server.comparison.matrix import build_matrix, verdict
+from server.comparison.matrix import build_matrix, differences, verdict
+from server.comparison.table import differences_text
 
 
 def values(model: str, site: str, figures: list[float | None], seed: int = 1) -> list[Value]:
@@ -82,3 +83,20 @@ def test_values_survive_the_file(tmp_path: Path) -> None:
     file.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"values\.csv"):
         read_values(file)
+
+
+def test_differences_are_of_the_same_images_and_sites_alone() -> None:
+    images = [
+        *values("original", "a", [1, 1, 1]),
+        *values("plain", "a", [10, 20, 30]),
+        *values("plain", "b", [5, None]),
+        *values("other", "a", [12, 22, 32]),
+        *values("other", "b", [6, 100]),
+        *values("other", "c", [999]),
+    ]
+    changes = differences(images, "psnr", "plain")
+    assert set(changes) == {"other"}
+    # Site b has one pair of images, site c none: (2 + 1) / 2.
+    found = changes["other"]
+    assert (found.mean, found.low, found.high, found.images) == (pytest.approx(1.5),) * 3 + (4,)
+    assert differences_text(changes, "plain", 2) == "other less plain: 1.50 [1.50, 1.50], clear of 0"
