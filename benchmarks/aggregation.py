@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +76,10 @@ class Updates:
     def view(self, site: int, start: int, stop: int) -> NDArray[np.float32]:
         """Return numbers ``start`` to ``stop`` of a site's update, without a copy."""
         return self._noise[site * _STRIDE + start : site * _STRIDE + stop]
+
+    def spool(self, folder: Path) -> Spool:
+        """Return where the updates are put."""
+        return Spool(folder / "spool", self.weights, self.params * 4)
 
     def arrive(self, site: int, spans: Sequence[tuple[str, int, int]]) -> Arrays:
         """Return tensors of a site's update, one after the other in memory of their own, as in a message."""
@@ -189,9 +194,11 @@ def measure_speed(folder: Path, sites: int, params: int, threads: int, repeats: 
     total, additions = 0.0, []
     for first in range(0, len(updates.spans), length):
         spans = updates.spans[first : first + length]
-        with Spool(folder / "spool") as spool:
+        with updates.spool(folder) as spool:
             for site in range(sites):
                 spool.put(_site(site), updates.arrive(site, spans))
+            # As much is written back to the disk while a server waits for answers; here it would go on below.
+            os.sync()
             stored = spool.updates(updates.weights)
             additions += _addition_seconds(params, repeats)
             total += median(seconds(lambda given=stored: weighted_mean(given, threads), repeats))  # type: ignore[misc]
@@ -209,7 +216,7 @@ def measure_peak(folder: Path, sites: int, params: int, threads: int) -> Result:
     sent: Arrays = {name: updates.view(0, start, stop) for name, start, stop in updates.spans}
     parts: dict[str, list[float]] = {"check": [], "distance": [], "digest": [], "store": []}
     peak, begun = PeakMemory(), time.perf_counter()
-    with Spool(folder / "spool") as spool:
+    with updates.spool(folder) as spool:
         for site in range(sites):
             _receive(spool, _site(site), updates.arrive(site, updates.spans), sent, parts)
         received = time.perf_counter()
@@ -247,7 +254,7 @@ def _errors(folder: Path, updates: Updates, threads: int) -> Result:
     rows = [updates.view(site, 0, stop) for site in range(updates.sites)]
     means = []
     for order in (range(updates.sites), reversed(range(updates.sites))):
-        with Spool(folder / "spool") as spool:
+        with updates.spool(folder) as spool:
             for site in order:
                 spool.put(_site(site), {name: rows[site]})
             means.append(weighted_mean(spool.updates(updates.weights), threads)[name])

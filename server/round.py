@@ -153,7 +153,9 @@ class Attempt:
         requests, group = self._requests(sites), "-".join(str(part) for part in self._place.values())
         outcome.bytes_down = sum(size_of(content) for content in requests.values())
         received: dict[str, Update] = {}
-        with Spool(self._context.directory.spool) as spool:
+        whole = self._model.expected(self._request.phase, has_labels=True)
+        room = sum(form.nbytes for form in whole.values())
+        with Spool(self._context.directory.spool, (site.name for site in sites), room) as spool:
             deadline = self._federation.round_deadline_s
             for reply in ask(self._context.grid, requests, MessageType.TRAIN, group, deadline):
                 site = by_node[reply.node_id]

@@ -1,7 +1,8 @@
 """Updates of one attempt at a round, on disk until all are in; read back in blocks, never as a whole.
 
 One file for all of them: what lies where is known to this process alone, and the file does not outlive the
-attempt. It is mapped into memory for reading, and a block's pages are given back when the block is done: the
+attempt. Whoever sorts or compares reads into memory of its own; the mean, which looks at each number once,
+takes the file mapped into memory, and gives a block's pages back when the block is done. Either way the
 server's memory holds no more than the blocks at hand.
 """
 
@@ -11,7 +12,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,11 @@ from numpy.typing import NDArray
 from hqgnet.errors import OutputError, Problem
 from hqgnet.exchange.arrays import Array
 
-_FLOAT_BYTES = 4
+FLOAT_BYTES = 4
+# An update begins at a multiple, and is written at once: the system's cache then keeps it in pages of this
+# size where it can, and hundreds of times fewer must be mapped and given back.
+HUGE_PAGE = 2**21
+_MOST_BUFFERS = 1024
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class StoredUpdate:
 
     weight: int
     places: Mapping[str, Place]
+    _file: int
     _mapping: mmap.mmap
 
     def __post_init__(self) -> None:
@@ -69,17 +75,33 @@ class StoredUpdate:
         if type(self.weight) is not int or self.weight < 1:
             raise ValueError(f"weight {self.weight!r} is not a positive whole number")
 
-    def view(self, offset: int, count: int) -> NDArray[np.float32]:
-        """Return a read-only view of float32 numbers.
+    def read(self, offset: int, out: NDArray[Any]) -> None:
+        """Fill ``out`` with numbers of its type.
 
         Args:
             offset: Of the first one, in bytes; see :class:`Place`.
-            count: How many.
+            out: Lies in memory without gaps.
+
+        Raises:
+            OutputError: If the disk does not give them back.
         """
-        return np.frombuffer(self._mapping, np.float32, count, offset)
+        left = out.reshape(-1).view(np.uint8).data
+        while left:
+            try:
+                count = os.preadv(self._file, [left], offset)
+            except OSError:
+                count = 0
+            if not count:
+                raise OutputError(Problem("the spool of updates", "cannot be read back", "Check that disk"))
+            offset, left = offset + count, left[count:]
+
+    @property
+    def mapped(self) -> NDArray[np.float32]:
+        """The whole spool as float32 numbers, read-only: number i lies at byte 4 i."""
+        return np.frombuffer(self._mapping, np.float32, len(self._mapping) // FLOAT_BYTES)
 
     def release(self, offset: int, count: int) -> None:
-        """Give back the memory behind float32 numbers that have been read; they can be read again.
+        """Give back the memory behind mapped numbers that have been read; they can be read again.
 
         Args:
             offset: Of the first one, in bytes.
@@ -87,27 +109,34 @@ class StoredUpdate:
         """
         # Pages that neighbours share are given back too: whoever needs them finds them in the system's cache.
         first = offset // mmap.PAGESIZE * mmap.PAGESIZE
-        self._mapping.madvise(mmap.MADV_DONTNEED, first, offset + count * _FLOAT_BYTES - first)
+        self._mapping.madvise(mmap.MADV_DONTNEED, first, offset + count * FLOAT_BYTES - first)
 
     def array(self, name: str) -> Array:
         """Return a copy of a whole array."""
         place = self.places[name]
-        array: Array = np.frombuffer(self._mapping, place.dtype, place.size, place.offset).copy()
-        return array.reshape(place.shape)
+        array: Array = np.empty(place.shape, place.dtype)
+        self.read(place.offset, array)
+        return array
 
 
 class Spool:
     """A folder that is there for one attempt, as a context manager; what a crash left in it is removed.
 
+    Each site has its place in the file, in the order of names and at equal distances, whoever answers first:
+    sums go through the updates in that order. A place that stays empty takes nothing from the disk.
+
     Args:
         folder: Below one that exists.
+        sites: Whose updates may come.
+        room: Bytes that an update takes at most.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sites: Iterable[str], room: int) -> None:
         self._folder = folder
+        self._room = max(1, -(-room // HUGE_PAGE)) * HUGE_PAGE
+        self._begins = {site: index * self._room for index, site in enumerate(sorted(sites))}
         self._places: dict[str, dict[str, Place]] = {}
         self._file = -1
-        self._end = 0
 
     def __enter__(self) -> Spool:
         """Make the folder, with an empty file."""
@@ -132,20 +161,21 @@ class Spool:
 
         Args:
             site: Its name; what it sent before in this attempt is forgotten.
-            arrays: Checked beforehand: float32 or int64.
+            arrays: Checked beforehand: float32 or int64, and no more than there is room for.
 
         Raises:
             OutputError: If it cannot be written.
         """
+        if sum(array.nbytes for array in arrays.values()) > self._room:
+            raise ValueError(f"an update of more than {self._room} bytes")
         places: dict[str, Place] = {}
-        end = self._end
+        begin = end = self._begins[site]
         # Integers first: each kind then lies without gaps, and at multiples of its own size.
-        for name in sorted(arrays, key=lambda name: (arrays[name].dtype != np.int64, name)):
-            array = arrays[name]
-            places[name] = Place(end, array.shape, array.dtype)
-            end = self._write(end, array)
-        # So that the next update begins at a multiple of eight as well.
-        self._end = self._write(end, np.zeros(-end % 8 // _FLOAT_BYTES, np.float32))
+        names = sorted(arrays, key=lambda name: (arrays[name].dtype != np.int64, name))
+        for name in names:
+            places[name] = Place(end, arrays[name].shape, arrays[name].dtype)
+            end += arrays[name].nbytes
+        self._write(begin, [arrays[name] for name in names])
         self._places[site] = places
 
     def updates(self, weights: Mapping[str, int]) -> Sequence[StoredUpdate]:
@@ -157,23 +187,30 @@ class Spool:
         Raises:
             OutputError: If they cannot be read back.
         """
-        if not self._end:
+        if not self._places:
             return []
         try:
-            mapping = mmap.mmap(self._file, self._end, prot=mmap.PROT_READ)
+            os.ftruncate(self._file, len(self._begins) * self._room)
+            mapping = mmap.mmap(self._file, 0, prot=mmap.PROT_READ)
         except OSError as error:
             raise OutputError(Problem(str(self._folder), "cannot be read back", "Check that disk")) from error
-        return [StoredUpdate(weights[site], self._places[site], mapping) for site in sorted(weights)]
+        return [
+            StoredUpdate(weights[site], self._places[site], self._file, mapping) for site in sorted(weights)
+        ]
 
-    def _write(self, offset: int, array: Array) -> int:
-        left = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    def _write(self, offset: int, arrays: Sequence[Array]) -> None:
+        left = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays if array.size]
+        left.reverse()
         try:
             while left:
-                count = os.pwrite(self._file, left, offset)
-                offset, left = offset + count, left[count:]
+                count = os.pwritev(self._file, left[: -_MOST_BUFFERS - 1 : -1], offset)
+                offset += count
+                while left and count >= len(left[-1]):
+                    count -= len(left.pop())
+                if count:
+                    left[-1] = left[-1][count:]
         except OSError as error:
             raise self._unwritable() from error
-        return offset
 
     def _unwritable(self) -> OutputError:
         return OutputError(Problem(str(self._folder), "cannot be written", "Free space there"))

@@ -1,7 +1,7 @@
 """Numbers from many updates on disk, a block of each at a time, by as many threads as there are processors.
 
-A block goes through the processor's caches once; memory holds the result and each thread's block, however
-many sites there are. What a block gives does not depend on which thread works on it, or when.
+Memory holds the result and what each thread has at hand, however many sites there are. What a block gives
+does not depend on which thread works on it, or when.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hqgnet.exchange.arrays import Arrays
-from server.spool import StoredUpdate
+from server.spool import FLOAT_BYTES, HUGE_PAGE, StoredUpdate
 
-_FLOAT_BYTES = 4
-# Giving pages back costs less a number in long blocks; a thread's blocks of all updates take 64 MiB at most,
-# up to 256 updates.
-_SHORTEST, _LONGEST = 65_536, 262_144
-_MOST_NUMBERS = 2**24
+# Blocks end where huge pages end, so that none is mapped twice.
+_BLOCK = HUGE_PAGE // FLOAT_BYTES
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,28 @@ class Stretch:
     starts: tuple[int, ...]
     size: int
 
-    def copy(self, first: int, rows: NDArray[np.float64]) -> None:
-        """Fill ``rows``, ``(S, N)``, with N numbers of every update from number ``first`` on."""
-        for row, update, start in zip(rows, self.updates, self.starts, strict=True):
-            offset, count = start + first * _FLOAT_BYTES, len(row)
-            np.copyto(row, update.view(offset, count))
-            update.release(offset, count)
+    def borders(self) -> list[int]:
+        """Return the numbers at which blocks begin and end."""
+        first = -self.starts[0] // FLOAT_BYTES % _BLOCK
+        return sorted({0, *range(first, self.size, _BLOCK), self.size})
+
+    def runs(self, most: int) -> Iterator[range]:
+        """Yield rows in order, together at most so many whose updates lie at equal distances."""
+        begin = 0
+        for row in range(1, len(self.starts) + 1):
+            inside = row < len(self.starts) and row - begin < most
+            if inside and row - begin > 1:
+                inside = self._gap(row) == self._gap(row - 1)
+            if not inside:
+                yield range(begin, row)
+                begin = row
+
+    def _gap(self, row: int) -> int:
+        return self.starts[row] - self.starts[row - 1]
+
+    def read(self, row: int, first: int, out: NDArray[np.float32]) -> None:
+        """Fill ``out``, ``(N,)``, with an update's numbers from number ``first`` on."""
+        self.updates[row].read(self.starts[row] + first * FLOAT_BYTES, out)
 
 
 @dataclass(frozen=True)
@@ -63,17 +77,24 @@ class Block:
     start: int
     out: NDArray[np.float32]
 
-    def rows(self, first: int, last: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield numbers ``first`` to ``last`` of the block, in one update after another: row and view."""
-        stretch = self.stretch
-        for row, (update, start) in enumerate(zip(stretch.updates, stretch.starts, strict=True)):
-            yield row, update.view(start + (self.start + first) * _FLOAT_BYTES, last - first)
+    def read(self, row: int, first: int, out: NDArray[np.float32]) -> None:
+        """Fill ``out``, ``(N,)``, with an update's numbers from the block's number ``first`` on."""
+        self.stretch.read(row, self.start + first, out)
 
-    def release(self) -> None:
-        """Give back the memory behind the block."""
-        stretch = self.stretch
-        for update, start in zip(stretch.updates, stretch.starts, strict=True):
-            update.release(start + self.start * _FLOAT_BYTES, len(self.out))
+    def lies(self, rows: range) -> tuple[int, int]:
+        """Return where the block of some updates lies: number of the first, and how far they are apart.
+
+        Args:
+            rows: Of updates that lie at equal distances; see :meth:`Stretch.runs`.
+        """
+        places = [self.stretch.starts[row] // FLOAT_BYTES for row in rows[:2]]
+        return places[0] + self.start, places[-1] - places[0]
+
+    def release(self, rows: range) -> None:
+        """Give back the memory behind the block of some updates."""
+        for row in rows:
+            offset = self.stretch.starts[row] + self.start * FLOAT_BYTES
+            self.stretch.updates[row].release(offset, len(self.out))
 
 
 Worker = Callable[[Block], None]
@@ -106,9 +127,9 @@ def stream(parts: Sequence[Stretch], worker: Callable[[], Worker], threads: int 
     """
     results = [np.empty(part.size, np.float32) for part in parts]
     blocks = (
-        Block(part, start, result[start : start + _length(part)])
+        Block(part, start, result[start:stop])
         for part, result in zip(parts, results, strict=True)
-        for start in range(0, part.size, _length(part))
+        for start, stop in pairwise(part.borders())
     )
     lock, failed = threading.Lock(), threading.Event()
 
@@ -121,7 +142,6 @@ def stream(parts: Sequence[Stretch], worker: Callable[[], Worker], threads: int 
                 return
             try:
                 act(given)
-                given.release()
             except BaseException:
                 failed.set()
                 raise
@@ -134,11 +154,6 @@ def stream(parts: Sequence[Stretch], worker: Callable[[], Worker], threads: int 
             for future in [pool.submit(work) for _ in range(count)]:
                 future.result()
     return dict(_named(parts, results))
-
-
-def _length(part: Stretch) -> int:
-    """Return the numbers of each update in a block: few pages where there are many updates."""
-    return max(_SHORTEST, min(_LONGEST, _MOST_NUMBERS // len(part.updates) // _SHORTEST * _SHORTEST))
 
 
 def _named(
@@ -163,4 +178,4 @@ def _adjoin(first: str, second: str, updates: Sequence[StoredUpdate], holders: S
     if first.partition(".")[0] != second.partition(".")[0]:
         return False
     places = ((updates[index].places[first], updates[index].places[second]) for index in holders)
-    return all(before.offset + before.size * _FLOAT_BYTES == after.offset for before, after in places)
+    return all(before.offset + before.size * FLOAT_BYTES == after.offset for before, after in places)

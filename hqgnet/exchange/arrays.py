@@ -60,6 +60,11 @@ class ArraySpec:
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its numbers."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
 
 def specs(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, ArraySpec]:
     """Return what the arrays of ``names`` must look like.

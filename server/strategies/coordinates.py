@@ -102,8 +102,8 @@ class _Sorted:
             last = min(first + length, len(block.out))
             size = last - first
             own = self._numbers[: (count + 1) * size].reshape(count + 1, size)
-            for row, numbers in block.rows(first, last):
-                np.copyto(own[row], numbers)
+            for row in range(count):
+                block.read(row, first, own[row])
             rows = list(own[:count])
             sort_rows(rows, own[count])
             block.out[first:last] = _mean(rows[self._kept(count)])

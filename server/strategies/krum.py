@@ -70,12 +70,14 @@ def squared_distances(updates: Sequence[StoredUpdate]) -> NDArray[np.float64]:
     """
     count = len(updates)
     products = np.zeros((count, count))
-    numbers = np.empty(count * _PIECE)
+    numbers, narrow = np.empty(count * _PIECE), np.empty(_PIECE, np.float32)
     for stretch in stretches(updates):
         for start in range(0, stretch.size, _PIECE):
             size = min(_PIECE, stretch.size - start)
             rows = numbers[: count * size].reshape(count, size)
-            stretch.copy(start, rows)
+            for row in range(count):
+                stretch.read(row, start, narrow[:size])
+                rows[row] = narrow[:size]
             # From the first update, not from zero: they lie close together, and digits are few.
             rows[1:] -= rows[0]
             rows[0] = 0.0

@@ -81,7 +81,7 @@ def test_variants_of_a_federation_are_judged_beside_each_other(
     assert "local-norm less plain" in (out / "comparison.txt").read_text()
     assert set(json.loads((out / "comparison.json").read_text())["psnr"]["differences"]) == {"local-norm"}
 
-    # Judged with what each site kept: normalisation as at the start would give other figures than the run's own.
+    # Judged with what each site kept: normalisation as at the start would give other figures.
     matrix = json.loads((out / "comparison.json").read_text())["psnr"]["models"]["local-norm"]["sites"]
     run = next(out.glob("seed-*/local-norm"))
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

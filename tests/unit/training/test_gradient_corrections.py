@@ -128,7 +128,7 @@ def test_scaffold_finds_what_averaging_misses(tmp_path_factory: pytest.TempPathF
         latest: Arrays = {"w": np.zeros(1, np.float32)}
         private: list[dict[str, Tensor]] = [{}, {}]
         for _ in range(60):
-            with Spool(tmp_path_factory.mktemp("round") / "spool") as spool:
+            with Spool(tmp_path_factory.mktemp("round") / "spool", "01", 64) as spool:
                 for site in range(2):
                     sent = latest | server.beside(latest)
                     spool.put(str(site), respond(site, sent, private))

@@ -38,7 +38,8 @@ def written(folder: Path, text: str) -> dict[str, Path]:
 def test_a_variant_changes_the_keys_that_it_names_and_no_other(tmp_path: Path) -> None:
     files = written(
         tmp_path,
-        "plain:\nprox:\n  federation: {strategy: fedprox, proximal_mu: 0.1}\nlong:\n  phases: {enhance: {rounds: 9}}\n",
+        "plain:\nprox:\n  federation: {strategy: fedprox, proximal_mu: 0.1}\n"
+        "long:\n  phases: {enhance: {rounds: 9}}\n",
     )
     assert list(files) == ["plain", "prox", "long"]
     plain, prox, long = (load_experiment(file) for file in files.values())

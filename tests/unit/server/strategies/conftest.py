@@ -24,10 +24,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         def put(
             arrays: Sequence[Mapping[str, Array]], weights: Sequence[int] | None = None
         ) -> Sequence[StoredUpdate]:
-            spool = stack.enter_context(Spool(tmp_path / f"spool-{next(numbers)}"))
-            for index, one in enumerate(arrays):
-                spool.put(f"site-{index:02d}", one)
-            given = weights or [1] * len(arrays)
-            return spool.updates({f"site-{index:02d}": weight for index, weight in enumerate(given)})
+            sites = [f"site-{index:02d}" for index in range(len(arrays))]
+            room = max((sum(array.nbytes for array in one.values()) for one in arrays), default=0)
+            spool = stack.enter_context(Spool(tmp_path / f"spool-{next(numbers)}", sites, room))
+            for site, one in zip(sites, arrays, strict=True):
+                spool.put(site, one)
+            return spool.updates(dict(zip(sites, weights or [1] * len(arrays), strict=True)))
 
         yield put
