@@ -1,6 +1,7 @@
 """What a simulated round takes beside its local training, and where that goes.
 
-``python -m benchmarks.round --json``
+``python -m benchmarks.round --json``, or of a run that has ended, one worker a site:
+``python -m benchmarks.round --run DIR --site-files 'sites/*/site.yaml' --json``
 
 A federation of synthetic sites runs as ``hqgnet-server simulate`` runs it, every site at the same time. A
 round lasts from the checkpoint before it to its own last one. The server waits for the slowest site: what
@@ -28,7 +29,7 @@ from hqgnet.data.synthetic.sites import make_sites
 from hqgnet.presets import PRESETS
 from server.progress import Event
 from server.run_directory import RunDirectory
-from server.simulation import Simulation, simulate
+from server.simulation import Simulation, find_sites, simulate
 
 PHASE = "enhance"
 TARGET = 0.05
@@ -66,6 +67,7 @@ def read_rounds(run: Path, works: Sequence[Path]) -> list[dict[str, float]]:
         run: Directory of a finished run.
         works: The sites' private folders.
     """
+    identifier = RunDirectory(run).identifier()
     events = list(_lines(run / "progress.jsonl"))
     audit = list(_lines(run / "audit.jsonl"))
     before = next(one["time"] for one in events if one["event"] == "phase" and one["phase"] == PHASE)
@@ -79,7 +81,7 @@ def read_rounds(run: Path, works: Sequence[Path]) -> list[dict[str, float]]:
         kept = [_seconds(one) for one in _named(audit, "checkpoint", number)]
         asked = told - row["seconds"]
         training = max(site["seconds"] for site in row["sites"].values())
-        at_site = max(_at_site(work, number) for work in works)
+        at_site = max(_at_site(work, identifier, number) for work in works)
         parts = {
             "selecting": asked - before,
             "training": training,
@@ -186,7 +188,15 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=6, help="of which the first is told apart (default 6)")
     parser.add_argument("--every", type=int, default=5, help="rounds between evaluations (default 5)")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--run", type=Path, help="a run that has ended, instead of one made here")
+    parser.add_argument("--site-files", metavar="GLOB", help="with --run: its sites' YAML files, in quotes")
     options = parser.parse_args(given)
+    if (options.run is None) != (options.site_files is None):
+        parser.error("--run and --site-files: give both or neither")
+    if options.run is not None:
+        works = [load_site_config(file).work for file in find_sites(options.site_files)]
+        found = summary(read_rounds(options.run, works))
+        return report({**found, "environment": environment(options.threads)}, as_json=options.json)
     if options.rounds < 2:
         parser.error("--rounds: two or more, since the first is told apart")
     result = measure(
@@ -200,7 +210,7 @@ def main(given: Sequence[str] | None = None) -> None:
         threads=options.threads,
         precision=options.precision,
     )
-    report({**result, "environment": environment(options.threads)}, as_json=options.json)
+    return report({**result, "environment": environment(options.threads)}, as_json=options.json)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -220,9 +230,10 @@ def _seconds(entry: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(entry["time"]).timestamp()
 
 
-def _at_site(work: Path, number: int) -> float:
+def _at_site(work: Path, run: str, number: int) -> float:
     """Return how long a site had a round's request, by its own audit log."""
-    audit = [entry for entry in _lines(work / "audit.jsonl") if entry["facts"].get("kind") == "train"]
+    entries = (entry for entry in _lines(work / "audit.jsonl") if entry["facts"].get("run") == run)
+    audit = [entry for entry in entries if entry["facts"].get("kind") == "train"]
     asked, left = (_named(audit, event, number)[-1] for event in ("asked", "left"))
     return _seconds(left) - _seconds(asked)
 

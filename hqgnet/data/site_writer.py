@@ -29,11 +29,11 @@ modality: {modality}
 channels: {channels}            # 3 for RGB, 1 for grey
 images:
   lq: images/lq          # low-quality images, to be enhanced
-  hq: images/hq          # high-quality images of other patients: the guidance, unpaired
 {optional}split:
   file: split.csv        # columns file, patient, split; a patient is in one split only
 """
 OPTIONAL_LINES = {
+    "hq": "  hq: images/hq          # high-quality images of other patients: the guidance, unpaired\n",
     "masks": "  masks: masks           # one for each low-quality image, under the same file name\n",
     "twins": "  twins: twins           # clean validation and test images: for judging, never for training\n",
     "grades": "  grades: grades.csv     # columns file, grade: the level of each low-quality image\n",
@@ -148,6 +148,8 @@ def _write_images(folder: Path, images: Iterable[SiteImage]) -> set[str]:
         _write_png(folder / path, to_8_bit(item.image))
         if item.quality == "lq":
             grades[path] = item.grade
+        else:
+            kinds.add("hq")
         if item.mask is not None:
             kinds.add("masks")
             _write_png(folder / "masks" / item.file, item.mask)

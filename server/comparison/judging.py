@@ -66,6 +66,9 @@ def judge_model(
         config = load_site_config(site_file)
         device = choose_device(config.device)
         file = cell.file_at(out, config.work, personal=personal)
+        if personal and not file.exists():
+            # A site that had no part in the run has no model of its own, and no figures.
+            continue
         loaded, data = load_model(file, device), SiteData.open(config)
         size = loaded.experiment.image_size
         guide = site_guidance(loaded.networks, data, loaded.experiment, device, loaded.guidance)

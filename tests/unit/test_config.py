@@ -8,6 +8,7 @@ import pytest
 
 from hqgnet.config import Experiment, experiment_from_json, load_experiment
 from hqgnet.errors import ConfigurationError
+from server.comparison.variants import write_variants
 
 MINIMAL = """
 name: first
@@ -84,8 +85,22 @@ _SITE_CONFIGS = Path(__file__).resolve().parents[2] / "site_configs"
 
 @pytest.mark.parametrize(
     "name",
-    ["demo/experiment", "real-fundus/experiment", "synthetic-ccm/experiment", "tables/ccm", "tables/fundus"],
+    [
+        "demo/experiment",
+        "noniid-fundus/experiment",
+        "real-fundus/experiment",
+        "synthetic-ccm/experiment",
+        "tables/ccm",
+        "tables/fundus",
+    ],
 )
 def test_every_experiment_that_is_given_can_be_read(name: str) -> None:
     file = _SITE_CONFIGS / f"{name}.yaml"
     assert load_experiment(file).modality == ("ccm" if "ccm" in name else "fundus")
+
+
+@pytest.mark.parametrize("name", ["strategies", "guidance"])
+def test_every_variant_that_is_given_is_an_experiment(name: str, tmp_path: Path) -> None:
+    folder = _SITE_CONFIGS / "noniid-fundus"
+    files = write_variants(folder / "experiment.yaml", folder / f"{name}.yaml", tmp_path)
+    assert len({load_experiment(file).to_json() for file in files.values()}) == len(files)

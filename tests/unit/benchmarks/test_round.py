@@ -17,12 +17,15 @@ def stamp(seconds: float) -> str:
 
 
 def entry(seconds: float, event: str, **facts: Any) -> dict[str, Any]:
-    return {"time": stamp(seconds), "event": event, "facts": {"phase": "enhance", **facts}}
+    return {"time": stamp(seconds), "event": event, "facts": {"run": "run-1", "phase": "enhance", **facts}}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+OTHER_RUN = ((100.0, "asked"), (200.0, "left"))
 
 
 @pytest.fixture
@@ -33,12 +36,16 @@ def run(tmp_path: Path) -> Path:
         place = {"round": number}
         progress.append({"event": "round", "phase": "enhance", **place, "time": 1e9 + begun + 14.0})
         sites = {"slow": {"seconds": 10.0}, "fast": {"seconds": 4.0}}
-        rounds.append({"phase": "enhance", **place, "counted": True, "seconds": 14.0, "sites": sites})
+        rounds.append(
+            {"run": "run-1", "phase": "enhance", **place, "counted": True, "seconds": 14.0, "sites": sites}
+        )
         for name in sites:
             audit.append(entry(begun + 13.5, "update-accepted", site=name, **place))
         audit += [entry(begun + 15.0, "checkpoint", **place), entry(begun + 18.0, "checkpoint", **place)]
         asked += [entry(begun + 0.5, "asked", kind="train", **place)]
         asked += [entry(begun + 11.5, "left", kind="train", **place)]
+        # The site's log holds other runs too.
+        asked += [entry(begun + when, event, kind="train", **place, run="run-2") for when, event in OTHER_RUN]
     write(tmp_path / "run" / "progress.jsonl", progress)
     write(tmp_path / "run" / "audit.jsonl", audit)
     write(tmp_path / "run" / "rounds.jsonl", rounds)

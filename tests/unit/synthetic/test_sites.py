@@ -223,8 +223,9 @@ def test_twins_never_train_and_absent_kinds_are_not_named(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="twin"):
         picture(twin=np.zeros((8, 8, 3)))
     path = write_site(tmp_path / "s", [picture()], modality="fundus", channels=3, about="x")
-    assert set(yaml.safe_load(path.read_text())["images"]) == {"lq", "hq"}
-    assert not (path.parent / "masks").exists()
+    images = yaml.safe_load(path.read_text())["images"]
+    assert set(images) == {picture().quality}
+    assert {folder.name for folder in path.parent.iterdir() if folder.is_dir()} == {"images"}
 
 
 def test_grades_are_for_lq_images_and_an_ungraded_one_has_an_empty_cell(tmp_path: Path) -> None:
