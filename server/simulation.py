@@ -8,14 +8,15 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from hqgnet.config import Experiment, load_experiment
+from hqgnet.config import PHASES, Experiment, load_experiment
 from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
 from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem
+from hqgnet.exchange.groups import shared_groups
 from hqgnet.labels import label_problems
 from server.display import Display, choose_display
 from server.flower_app import Setting
@@ -152,6 +153,7 @@ def check_files(experiment_file: Path, files: Sequence[Path]) -> tuple[Experimen
     if experiment is not None:
         problems += [p for file, config in configs.items() for p in misfits(config, experiment, str(file))]
         problems += label_problems(list(configs.values()), experiment, str(experiment_file))
+        problems += _withheld(configs, experiment)
         minimum = experiment.federation.minimum_sites
         if len(files) < minimum:
             what = f"{minimum} sites are wanted, --sites names {len(files)}"
@@ -161,6 +163,23 @@ def check_files(experiment_file: Path, files: Sequence[Path]) -> tuple[Experimen
     if problems or experiment is None:
         raise ConfigurationError(problems)
     return experiment, list(configs.values())
+
+
+def _withheld(configs: Mapping[Path, SiteConfig], experiment: Experiment) -> list[Problem]:
+    """Return whose policy withholds what the experiment shares, where too few others are left to go on."""
+    phases = [phase for phase in PHASES if experiment.phase(phase).rounds]
+    shared = {group for phase in phases for group in shared_groups(phase, experiment)}
+    strategy, problems = experiment.federation.strategy, []
+    for file, config in configs.items():
+        policy = config.policy
+        if policy.strategies is not None and strategy not in policy.strategies:
+            what = f"does not list {strategy}, the experiment's"
+            problems.append(Problem(f"{file}: policy.strategies", what, "Add it, or take another strategy"))
+        elif kept := sorted(shared - set(policy.groups)):
+            what = f"keeps {kept[0]} at the site, the experiment shares it"
+            problems.append(Problem(f"{file}: policy.groups", what, "Add it there, or do not share it"))
+    left = len(configs) - len(problems)
+    return problems if left < experiment.federation.minimum_sites else []
 
 
 def check_images(configs: Sequence[SiteConfig]) -> None:

@@ -70,6 +70,33 @@ def test_too_few_sites_are_refused(experiment: Path, tiny_site_files: list[Path]
         check_files(experiment, tiny_site_files[:1])
 
 
+@pytest.mark.parametrize(
+    ("policy", "federation", "said"),
+    [
+        ("groups: [generator]", "", "keeps autoencoder_decoder at the site"),
+        ("strategies: [median]", "", "does not list fedavg"),
+        ("groups: [generator]", "federation: {minimum_sites: 1}", None),
+    ],
+)
+def test_what_policies_withhold_is_told_if_too_few_are_left(
+    policy: str,
+    federation: str,
+    said: str | None,
+    experiment: Path,
+    tiny_site_files: list[Path],
+    tmp_path: Path,
+) -> None:
+    experiment.write_text(f"{EXPERIMENT}{federation or 'federation: {minimum_sites: 2}'}\n")
+    shutil.copytree(tiny_site_files[0].parent, tmp_path / "site-1")
+    files = [tmp_path / "site-1" / "site.yaml", tiny_site_files[1]]
+    files[0].write_text(f"{files[0].read_text()}policy: {{{policy}}}\n")
+    if said is None:
+        check_files(experiment, files)
+        return
+    with pytest.raises(ConfigurationError, match=said):
+        check_files(experiment, files)
+
+
 def test_a_pattern_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no file matches"):
         find_sites(str(tmp_path / "*.yaml"))
