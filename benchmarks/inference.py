@@ -11,8 +11,9 @@ ratio is the median of the ratios of single rounds:
 - ``speedup_guidance_cached``: ours with the cue extractor run each time, over v_z cached.
 - ``speedup_onnxruntime``: eager torch in float32 as it is, both images in as Table IV counts it, over ONNX
   Runtime in float32 with v_z baked in. ``speedup_onnxruntime_guidance_cached``: v_z cached in both.
-- ``fraction_of_peak``: operations a second of the network on OpenVINO in bfloat16, over the most that any of
-  some bfloat16 convolutions of common shapes reached in the same round.
+- ``fraction_of_peak``: operations a second of the network on OpenVINO in bfloat16, over those that the
+  fastest of some bfloat16 convolutions of common shapes reached in the same round. Medians tell which is the
+  fastest: the best of each round would be the one that the machine's other work happened to spare.
 """
 
 from __future__ import annotations
@@ -70,11 +71,9 @@ def measure(preset: str, size: int, repeats: int, threads: int, clock: Clock) ->
             taken = interleaved(runs, repeats, clock)
         shares = _time_shares(Path(folder), images)
     # Rounds differ by what else the machine does: peak and network are compared within each.
-    fractions, best = [], []
-    for index, seconds in enumerate(taken["openvino"]):
-        peak = max(work / taken[name][index] for name, (_, work) in peaks.items())
-        best.append(peak)
-        fractions.append(operations / seconds / peak)
+    rates = {name: [work / seconds for seconds in taken[name]] for name, (_, work) in peaks.items()}
+    best = max(rates.values(), key=median)
+    fractions = [operations / seconds / peak for seconds, peak in zip(taken["openvino"], best, strict=True)]
     return {
         "preset": preset,
         "size": size,
