@@ -16,7 +16,7 @@ from hqgnet.data.site_writer import SiteImage, refuse_to_overwrite, write_site
 from hqgnet.data.synthetic.sites import SyntheticSite
 from hqgnet.errors import HqgnetError
 
-SIZE = 96
+SIZE = 64
 LENDS = "policy:\n  cue_bank: true\n"
 
 
