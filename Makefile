@@ -2,7 +2,7 @@
 # make test         all default tests
 # make test-deploy  what deploy/ holds (with Debian's nginx and systemd), and a federation of real processes
 # make test-faults  bad nights, with real processes and real signals
-# make test-systems every enhancer and downstream network trains fifty steps a phase
+# make test-slow    every enhancer and downstream network trains fifty steps a phase; compiling; variants compared
 #
 # All make .venv and install on first use. PYTHON=python3.12 chooses another interpreter;
 # PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" fetches the small CPU build of torch.
@@ -18,7 +18,7 @@ JOBS ?= 2
 # Which bad nights; all take 20 minutes on two cores.
 FAULTS ?= tests/faults
 
-.PHONY: demo test test-deploy test-faults test-systems lint docs install clean
+.PHONY: demo test test-deploy test-faults test-slow lint docs install clean
 
 install: $(VENV)/installed
 
@@ -46,8 +46,8 @@ test-deploy: install
 test-faults: install
 	$(BIN)/python -m pytest -m faults $(FAULTS)
 
-test-systems: install
-	$(BIN)/python -m pytest -m systems tests/systems
+test-slow: install
+	$(BIN)/python -m pytest -m slow --timeout=1200
 
 lint: install
 	$(BIN)/ruff format --check .

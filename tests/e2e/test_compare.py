@@ -64,6 +64,7 @@ def test_a_comparison_is_whole_and_done_once(tmp_path: Path, tiny_site_files: li
     assert os.environ.get("HOME", "/nowhere") not in page.read_text()
 
 
+@pytest.mark.slow
 def test_variants_of_a_federation_are_judged_beside_each_other(
     tmp_path: Path, tiny_site_files: list[Path]
 ) -> None:

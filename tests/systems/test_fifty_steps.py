@@ -16,7 +16,7 @@ from PIL import Image
 from hqgnet.cli import main
 from hqgnet.data.synthetic.sites import make_sites
 
-pytestmark = pytest.mark.systems
+pytestmark = pytest.mark.slow
 
 SIZE, ROUNDS, STEPS = 64, 5, 10
 CHANNELS = {"fundus": 3, "ccm": 1, "colonoscopy": 3}

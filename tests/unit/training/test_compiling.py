@@ -49,6 +49,7 @@ def test_a_named_compiler_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.e2e
 @pytest.mark.skipif(missing_compiler(CPU) is not None, reason="this machine has no C++ compiler")
+@pytest.mark.slow
 def test_compiled_networks_give_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # put back afterwards
     eager = Small()
