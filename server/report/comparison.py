@@ -166,7 +166,7 @@ def _style(change: float | None, widest: float) -> str:
 
 
 def _verdict(values: Sequence[Value], matrix: Matrix, known: Figure) -> str:
-    if known.better != "higher":
+    if known.better == "neither":
         return ""
     return f"{verdict_text(verdict(values, matrix), known.title)}."
 
