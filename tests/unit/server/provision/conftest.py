@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.federation import Federation, load_federation
+from server.provision.kit import KitOptions
 
 
 @pytest.fixture
@@ -32,3 +33,9 @@ def snapshot() -> Callable[[Path], dict[str, bytes]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> KitOptions:
+    """Kits go beside the federation."""
+    return KitOptions(tmp_path / "kits")
