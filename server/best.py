@@ -9,7 +9,7 @@ from torch import Tensor
 from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Arrays, to_arrays
-from hqgnet.exchange.groups import published_groups
+from hqgnet.exchange.groups import has_personal_model, published_groups
 from hqgnet.metrics.names import LOWER_IS_BETTER, improves
 from hqgnet.model_file import load_model
 from server.context import RunContext
@@ -28,7 +28,8 @@ class BestModel:
     """Keeps the model with the best site-mean of ``evaluation.best_by`` on enhanced validation images.
 
     Without such a figure at any site (no clean twins for PSNR, say), or with ``none``, the last model
-    stands. Among equals the earlier stands.
+    stands. So it does where a part of the model never leaves the sites: they have that part of the last round
+    alone, which fits no earlier one. Among equals the earlier stands.
 
     Args:
         context: Its experiment says the figure; its directory gets ``models/best.safetensors`` and
@@ -78,9 +79,12 @@ class BestModel:
             return
         name = f"{self._metric}_enhanced"
         score = judgement.mean.get(name)
-        if not improves(self._metric, score, self.score):
+        personal = has_personal_model(self._context.experiment)
+        if not personal and not improves(self._metric, score, self.score):
             return
-        if score is None:
+        if personal:
+            reason = "the last round that was judged: a part of the model stays at each site, as it left it"
+        elif score is None:
             reason = "the last round that was judged"
             reason += (
                 "" if self._metric == "none" else f": no site could tell {name} on its validation images"

@@ -262,3 +262,20 @@ def test_local_normalization_stays_at_the_site(
     means = [model.networks.state_dict() for model in personal]
     name = next(key for key in means[0] if key.startswith("generator") and key.endswith("running_mean"))
     assert not torch.equal(means[0][name], means[1][name])
+
+
+def test_where_a_part_stays_at_the_sites_the_last_round_stands(
+    federate: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> None:
+    """A site has its own part of the last round alone: beside an earlier round's weights it fits nothing."""
+    sections = {
+        "evaluation": quick_experiment.evaluation.model_copy(update={"every": 1}),
+        "training": quick_experiment.training.model_copy(update={"learning_rate": 0.05}),
+    }
+    experiment = shorten(quick_experiment, enhance=3).model_copy(update=sections)
+    run = federate(with_federation(experiment, share_normalization=False), tiny_site_files)
+    rows = [row for row in run.rows("metrics.jsonl") if row["kind"] == "site-mean"]
+    scores = {row["round"]: row["psnr_enhanced"] for row in rows if row["split"] == "validation"}
+    assert max(scores, key=lambda number: scores[number]) < 3
+    best = load_model(run.directory.models / "best.safetensors")
+    assert best.details["round"] == 3 and "stays at each site" in best.details["chosen"]
