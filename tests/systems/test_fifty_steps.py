@@ -37,11 +37,12 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "stillgan-csnet-fundus": ("fundus", {"method": "stillgan"}, ["enhancement", "cycle", "identity"]),
     "stillgan-csnet-ccm": ("ccm", {"method": "stillgan"}, ["enhancement", "cycle", "identity"]),
-    "enlightengan-csnet-fundus": ("fundus", {"method": "enlightengan"}, ["enhancement"]),
+    # It begins at the identity, where its own loss is least: what falls is its adversary's.
+    "enlightengan-csnet-fundus": ("fundus", {"method": "enlightengan"}, ["discriminator_image"]),
     "enlightengan-pnsnet-colonoscopy": (
         "colonoscopy",
         {"method": "enlightengan", "downstream": {"network": "pnsnet"}},
-        ["enhancement"],
+        ["discriminator_image"],
     ),
 }
 
