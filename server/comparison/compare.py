@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -20,7 +20,7 @@ from server.comparison.judging import ORIGINAL, Value, judge_model, read_values,
 from server.comparison.matrix import Matrix, build_matrix, differences, verdict
 from server.comparison.table import differences_text, matrix_text, verdict_text
 from server.comparison.training import total_steps, train_cell
-from server.comparison.variants import write_variants
+from server.comparison.variants import read_variants, write_variants
 from server.display import Display
 from server.results import COLUMNS
 from server.run_directory import RunDirectory
@@ -52,17 +52,6 @@ class Comparison:
     workers: int = 1
     variants: Path | None = None
 
-    def experiments(self) -> dict[str | None, Path]:
-        """Return the experiment files of all federations by variant; by None where there are none.
-
-        Raises:
-            ConfigurationError: If the file of variants is none.
-        """
-        if self.variants is None:
-            return {None: self.experiment}
-        files = write_variants(self.experiment, self.variants, self.out / "variants")
-        return dict(files.items())
-
 
 def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) -> None:
     """Train what is not trained yet, judge, and write ``values.csv``, ``comparison.json`` and ``.txt``.
@@ -77,7 +66,6 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
         DataError: If a site's images cannot be used.
         RunFailedError: If a federation ends without a result.
     """
-    make_folder(comparison.out)
     files = find_sites(comparison.sites)
     experiment, configs = check_files(comparison.experiment, files)
     check_images(configs)
@@ -85,11 +73,16 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
         _refuse_poor(configs)
     by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
     steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
-    runs = {
-        variant: Run(file, check_files(file, files)[0]) for variant, file in comparison.experiments().items()
-    }
-    _claim(comparison, experiment, by_name, steps, runs)
-    variants = [variant for variant in runs if variant is not None]
+    merged = read_variants(comparison.experiment, comparison.variants) if comparison.variants else {}
+    plan_file, mine = comparison.out / "plan.json", _plan(experiment, by_name, steps, merged)
+    _refuse_another(plan_file, mine)
+    runs: dict[str | None, Run] = {None: Run(comparison.experiment, experiment)}
+    if merged:
+        written = write_variants(merged, comparison.out / "variants")
+        runs = {variant: Run(file, check_files(file, files)[0]) for variant, file in written.items()}
+    make_folder(comparison.out)
+    write_atomically(plan_file, (json.dumps(mine, indent=2) + "\n").encode())
+    variants = list(merged)
     cells = plan(list(by_name), comparison.seeds, variants)
     _train(comparison, experiment, by_name, cells, steps, runs, say, display)
     values = _judge(comparison, by_name, cells, runs, say)
@@ -118,25 +111,18 @@ def _refuse_poor(configs: Sequence[SiteConfig]) -> None:
         raise ConfigurationError(Problem(f"site {name}: images.hq", what, remedy) for name in poor)
 
 
-def _claim(
-    comparison: Comparison,
-    experiment: Experiment,
-    sites: dict[str, Path],
-    steps: int,
-    runs: Mapping[str | None, Run],
-) -> None:
-    """Write what is compared, or check that the folder holds the same."""
-    file = comparison.out / "plan.json"
-    # Further seeds may be added to a comparison that is there.
+def _plan(
+    experiment: Experiment, sites: Iterable[str], steps: int, variants: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what is compared; further seeds may be added to a comparison that is there."""
     mine: dict[str, object] = {"experiment": json.loads(experiment.to_json()), "sites": sorted(sites)}
-    if comparison.variants is None:
-        mine["finetune_steps"] = steps
-    else:
-        mine["variants"] = {str(v): json.loads(run.experiment.to_json()) for v, run in runs.items()}
+    return mine | ({"variants": dict(variants)} if variants else {"finetune_steps": steps})
+
+
+def _refuse_another(file: Path, mine: Mapping[str, object]) -> None:
     if file.exists() and json.loads(file.read_text(encoding="utf-8")) != mine:
         what = "holds a comparison of another experiment, other sites, variants or --finetune-steps"
-        raise ConfigurationError(Problem(str(comparison.out), what, "Give another --out"))
-    write_atomically(file, (json.dumps(mine, indent=2) + "\n").encode())
+        raise ConfigurationError(Problem(str(file.parent), what, "Give another --out"))
 
 
 def _train(

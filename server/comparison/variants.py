@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import RootModel, field_validator
 
-from hqgnet.config import NAME_PATTERN
+from hqgnet.config import NAME_PATTERN, Experiment
+from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder, write_atomically
-from hqgnet.yaml_files import load_yaml_model
+from hqgnet.yaml_files import load_yaml_model, validate_mapping
 from server.comparison.judging import ORIGINAL
 
 Json = dict[str, Any]
@@ -32,27 +33,42 @@ class Variants(RootModel[dict[str, Json | None]]):
         return root
 
 
-def write_variants(experiment: Path, variants: Path, folder: Path) -> dict[str, Path]:
-    """Write an experiment file a variant, and return them by name, in the order of the file.
+def read_variants(experiment: Path, variants: Path) -> dict[str, Json]:
+    """Return what each variant's experiment file would hold, by name, in the order of the file.
 
     Args:
-        experiment: YAML file that all variants start from.
+        experiment: YAML file that all variants start from, known to be an experiment.
         variants: YAML file: a mapping from names to keys of the experiment, nested as there; a mapping
             changes the keys that it names, any other value takes the place of the experiment's.
-        folder: Where they go.
 
     Raises:
-        ConfigurationError: If the file of variants is none. Whether each is an experiment is for the
-            caller to see.
+        ConfigurationError: If the file of variants is none, or one of them is no experiment.
     """
     found = load_yaml_model(variants, Variants).root
     base = yaml.safe_load(experiment.read_text(encoding="utf-8"))
+    merged = {name: _merged(base, {"name": name, **(changes or {})}) for name, changes in found.items()}
+    problems: list[Problem] = []
+    for name, mapping in merged.items():
+        try:
+            validate_mapping(mapping, Experiment, f"{variants}: {name}")
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    return merged
+
+
+def write_variants(merged: Mapping[str, Json], folder: Path) -> dict[str, Path]:
+    """Write an experiment file a variant, and return them by name.
+
+    Args:
+        merged: What :func:`read_variants` returned.
+        folder: Where they go.
+    """
     make_folder(folder)
-    files = {}
-    for name, changes in found.items():
-        files[name] = folder / f"{name}.yaml"
-        text = yaml.safe_dump(_merged(base, {"name": name, **(changes or {})}), sort_keys=False)
-        write_atomically(files[name], text.encode())
+    files = {name: folder / f"{name}.yaml" for name in merged}
+    for name, file in files.items():
+        write_atomically(file, yaml.safe_dump(merged[name], sort_keys=False).encode())
     return files
 
 

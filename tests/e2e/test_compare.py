@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hqgnet.errors import ExitCode
 from server.cli import main
 from tests.e2e.test_simulate import EXPERIMENT
 
@@ -89,5 +90,11 @@ def test_variants_of_a_federation_are_judged_beside_each_other(
     said = {r["site"]: r["psnr_enhanced"] for r in rows if r["split"] == "test" and r["kind"] == "site"}
     assert {site: figure["mean"] for site, figure in matrix.items()} == pytest.approx(said, abs=1e-4)
 
+    # Other variants do not go there, and nothing is written over.
+    before = {path: path.read_bytes() for path in [*(out / "variants").iterdir(), out / "plan.json"]}
+    variants.write_text("plain:\nlocal-norm:\n  federation: {strategy: median}\n")
+    assert main(command) == ExitCode.CONFIGURATION
+    assert {path: path.read_bytes() for path in [*(out / "variants").iterdir(), out / "plan.json"]} == before
+
     page = tmp_path / "report.html"
-    assert main(["report", str(run), "--comparison", str(out), "--out", str(page)]) != 0
+    assert main(["report", str(run), "--comparison", str(out), "--out", str(page)]) == ExitCode.CONFIGURATION

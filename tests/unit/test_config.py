@@ -8,7 +8,7 @@ import pytest
 
 from hqgnet.config import Experiment, experiment_from_json, load_experiment
 from hqgnet.errors import ConfigurationError
-from server.comparison.variants import write_variants
+from server.comparison.variants import read_variants, write_variants
 
 MINIMAL = """
 name: first
@@ -102,5 +102,5 @@ def test_every_experiment_that_is_given_can_be_read(name: str) -> None:
 @pytest.mark.parametrize("name", ["strategies", "guidance"])
 def test_every_variant_that_is_given_is_an_experiment(name: str, tmp_path: Path) -> None:
     folder = _SITE_CONFIGS / "noniid-fundus"
-    files = write_variants(folder / "experiment.yaml", folder / f"{name}.yaml", tmp_path)
+    files = write_variants(read_variants(folder / "experiment.yaml", folder / f"{name}.yaml"), tmp_path)
     assert len({load_experiment(file).to_json() for file in files.values()}) == len(files)

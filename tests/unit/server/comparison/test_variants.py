@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hqgnet.config import load_experiment
 from hqgnet.errors import ConfigurationError
 from server.comparison.cells import Cell, plan
-from server.comparison.variants import write_variants
+from server.comparison.variants import read_variants, write_variants
 from server.run_directory import RunDirectory
 
 EXPERIMENT = """
@@ -32,7 +31,8 @@ federation:
 def written(folder: Path, text: str) -> dict[str, Path]:
     (folder / "experiment.yaml").write_text(EXPERIMENT)
     (folder / "variants.yaml").write_text(text)
-    return write_variants(folder / "experiment.yaml", folder / "variants.yaml", folder / "variants")
+    merged = read_variants(folder / "experiment.yaml", folder / "variants.yaml")
+    return write_variants(merged, folder / "variants")
 
 
 def test_a_variant_changes_the_keys_that_it_names_and_no_other(tmp_path: Path) -> None:
@@ -66,11 +66,12 @@ def test_what_is_no_set_of_variants_is_refused(tmp_path: Path, text: str, said: 
         written(tmp_path, text)
 
 
-def test_a_key_that_no_experiment_has_is_named_with_its_variant(tmp_path: Path) -> None:
-    files = written(tmp_path, "a:\nb: {federation: {strategi: fedbn}}\n")
-    assert yaml.safe_load(files["b"].read_text())["federation"]["strategi"] == "fedbn"
-    with pytest.raises(ConfigurationError, match="strategi"):
-        load_experiment(files["b"])
+def test_a_key_that_no_experiment_has_is_named_with_its_variant_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"variants.yaml: b: .*strategi"):
+        written(tmp_path, "a:\nb: {federation: {strategi: fedbn}}\n")
+    assert not (tmp_path / "variants").exists()
 
 
 def test_only_federations_are_planned_and_a_personal_model_lies_at_its_site(tmp_path: Path) -> None:
