@@ -20,19 +20,24 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def provisioned(consortium_factory: Callable[..., Consortium]) -> Consortium:
-    return consortium_factory()
+    """With its server running."""
+    made = consortium_factory()
+    made.start_server()
+    return made
 
 
 @pytest.fixture
 def consortium(provisioned: Consortium) -> Iterator[Consortium]:
-    """Its hospitals are stopped after each test; the server stays."""
+    """Its hospitals are stopped after each test; the server stays, so that each test stands by itself."""
     yield provisioned
     for daemon in provisioned.daemons.values():
         daemon.terminate()
 
 
 def test_an_expired_certificate_is_refused_and_renewed(consortium: Consortium) -> None:
-    """The server does not start with it; a site that meets it does not join; renewing mends both."""
+    """The server does not start with it until it is renewed."""
+    assert consortium.server is not None
+    consortium.server.terminate()
     home = consortium.root / "home"
     file = home / "tls" / "server.pem"
     file.write_bytes(expired(file, home / "ca" / "ca.key"))
