@@ -9,11 +9,11 @@ import time
 from collections import deque
 from pathlib import Path
 
-from client.daemon.child import Child, Log
 from client.daemon.environments import courier_environment, flower_program, node_environment
 from client.daemon.loopback import Loopback, make_loopback
 from client.daemon.reasons import is_found_again, is_lost, is_message_lost, node_id, reason_of
 from client.daemon.status import StatusFile
+from hqgnet.child import Child, Log
 from hqgnet.data.site_server import ServerConnection
 from hqgnet.files import make_folder, write_atomically
 

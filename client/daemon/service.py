@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 
 from client.audit import site_audit
-from client.daemon.child import Log
 from client.daemon.desk import Desk
 from client.daemon.environments import FLOWER
 from client.daemon.lock import SiteLock
@@ -22,6 +21,7 @@ from client.daemon.status import StatusFile
 from client.daemon.workplace import Workplace
 from client.message import Asked
 from hqgnet import __version__
+from hqgnet.child import Log
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_server import ServerConnection
 from hqgnet.errors import ConfigurationError, HqgnetError, Problem

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-from client.daemon.child import Child, Log
 from client.daemon.environments import worker_environment
 from client.frames import (
     DisconnectedError,
@@ -19,6 +18,7 @@ from client.frames import (
     send_frame,
 )
 from client.message import Answered, Asked
+from hqgnet.child import Child, Log
 
 # Python's own start; torch and monai are loaded after the worker's first word.
 _START_S = 120.0

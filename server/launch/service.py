@@ -20,10 +20,10 @@ from hqgnet.files import make_folder, write_atomically
 from server.federation import Federation, load_federation
 from server.launch.addresses import is_loopback, local_address, local_host
 from server.launch.checks import check_provisioned
-from server.launch.children import limit_log
 from server.launch.control import FlowerControl
 from server.launch.database import LinkDatabase
 from server.launch.health import answers
+from server.launch.kept_running import limit_log
 from server.launch.registration import register_sites
 from server.launch.superlink import serverapp_log, superexec, superlink
 

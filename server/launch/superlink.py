@@ -11,13 +11,13 @@ from hqgnet.files import make_folder, write_atomically
 from server.federation import Federation
 from server.flower_environment import environment, executable
 from server.launch.addresses import local_address
-from server.launch.children import Child
+from server.launch.kept_running import KeptRunning
 
 # The SuperExec looks for a submitted run so often, in seconds.
 _POLL_S = "0.5"
 
 
-def superlink(federation: Federation) -> Child:
+def superlink(federation: Federation) -> KeptRunning:
     """Return the SuperLink: TLS, registered nodes only, and a ServerApp that survives its end."""
     server = federation.server
     command = [
@@ -37,7 +37,7 @@ def superlink(federation: Federation) -> Child:
     return _child("superlink", command, federation)
 
 
-def superexec(federation: Federation) -> Child:
+def superexec(federation: Federation) -> KeptRunning:
     """Return the SuperExec, which starts a ``flwr-serverapp`` a run; these end when this process does."""
     command = [
         executable("flower-superexec"),
@@ -69,9 +69,9 @@ def _launcher(federation: Federation) -> Path:
     return folder / "flwr-serverapp"
 
 
-def _child(name: str, command: list[str], federation: Federation) -> Child:
+def _child(name: str, command: list[str], federation: Federation) -> KeptRunning:
     surroundings = environment(federation.flower_home) | {
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": _POLL_S,
         "PYTHONUNBUFFERED": "1",
     }
-    return Child(name, command, surroundings, federation.home, federation.logs / f"{name}.log")
+    return KeptRunning(name, command, surroundings, federation.home, federation.logs / f"{name}.log")

@@ -12,11 +12,11 @@ import pytest
 
 from client.approvals import Approvals
 from client.daemon import desk as desk_module
-from client.daemon.child import Log
 from client.daemon.desk import Desk
 from client.daemon.status import StatusFile, read_status
 from client.daemon.workplace import Workplace
 from client.message import Answered, Asked
+from hqgnet.child import Log
 from hqgnet.config import Experiment
 from hqgnet.exchange.update import QueryRequest, SiteError, TrainRequest
 

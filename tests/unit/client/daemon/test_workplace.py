@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from client.actions import act
-from client.daemon.child import Log
 from client.daemon.workplace import OverdueError, WorkerEndedError, Workplace
 from client.message import Answered, Asked
 from client.site import forget_sites
+from hqgnet.child import Log
 from hqgnet.config import Experiment
 from hqgnet.exchange.arrays import to_arrays
 from hqgnet.exchange.groups import shared_keys

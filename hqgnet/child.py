@@ -1,4 +1,4 @@
-"""A program that the daemon runs: tied to it, logged with a limit, and ended with all that it has started."""
+"""A program that a daemon runs: tied to it, logged with a limit, and ended with all that it has started."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from hqgnet.tied import tied
 
-_LOG_BYTES = 10 * 2**20
-_LOGS_KEPT = 3
+LOG_BYTES = 10 * 2**20
+"""Where a log is put aside and begun anew."""
+
 _LONGEST_LINE = 2**16
 _LAST_WORDS_S = 2.0
 _POLL_S = 0.02
@@ -25,12 +26,17 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Log:
-    """A file that several programs write to, line by line; at most 40 MiB with its older ones beside it."""
+    """A file that several programs write to, line by line, of 10 MiB at most.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: Where; older ones lie beside it, numbered.
+        kept: How many of those.
+    """
+
+    def __init__(self, path: Path, kept: int = 3) -> None:
         self.path = path
         self._handler = RotatingFileHandler(
-            path, maxBytes=_LOG_BYTES, backupCount=_LOGS_KEPT, encoding="utf-8", errors="replace", delay=True
+            path, maxBytes=LOG_BYTES, backupCount=kept, encoding="utf-8", errors="replace", delay=True
         )
 
     def write(self, line: str) -> None:
@@ -127,10 +133,18 @@ class Child:
                 self._reaped = True
         self._pump.join(_LAST_WORDS_S)
 
+    def release(self) -> None:
+        """Let go of it once it has ended; what it has started lives on."""
+        with self._lock:
+            if not self._reaped and self._left() is not None:
+                self._process.wait()
+                self._reaped = True
+
     def _left(self) -> int | None:
         """Return its exit code, negative for a signal, or None.
 
-        An ended program stays a zombie until :meth:`end`, so that its number names no other process.
+        An ended program stays a zombie until :meth:`end` or :meth:`release`, so that its number names no
+        other process.
         """
         left = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if left is None:
