@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections import Counter
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hqgnet.config import NAME_PATTERN
+from hqgnet.hosts import LAST_PORT, canonical_host, host_and_port, is_host
 from hqgnet.yaml_files import load_yaml_model
 
 # What tables and `renew` call them; no site may be called so.
 SERVER = "server"
 AUTHORITY = "authority"
 ALWAYS_NAMED = ("localhost", "127.0.0.1", "::1")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_LONGEST_NAME = 253
-_LAST_PORT = 65535
 _LONGEST_DAYS = 36500
 
 
@@ -35,25 +31,22 @@ class ServerConfig(_Frozen):
     )
     host: str = Field("127.0.0.1", description="name or IP address on which the SuperLink listens")
     port: int = Field(
-        8443, strict=True, ge=1, le=_LAST_PORT, description="TCP port on which the SuperLink listens"
+        8443, strict=True, ge=1, le=LAST_PORT, description="TCP port on which the SuperLink listens"
     )
     health_port: int = Field(
-        8444, strict=True, ge=1, le=_LAST_PORT, description="TCP port of its health service, on loopback"
+        8444, strict=True, ge=1, le=LAST_PORT, description="TCP port of its health service, on loopback"
     )
 
     @field_validator("address")
     @classmethod
     def _host_and_port(cls, address: str) -> str:
-        host, colon, port = address.rpartition(":")
-        usable = colon and port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT
-        if not usable or not _is_host(host.removeprefix("[").removesuffix("]") if ":" in host else host):
-            raise ValueError("is not host:port: write it like federation.example.org:8443 or [::1]:8443")
+        host_and_port(address)
         return address
 
     @field_validator("names")
     @classmethod
     def _are_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [name for name in names if not _is_host(name)]
+        wrong = [name for name in names if not is_host(name)]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} cannot stand in a certificate: give host names or IPs")
         return names
@@ -61,7 +54,7 @@ class ServerConfig(_Frozen):
     @field_validator("host")
     @classmethod
     def _is_a_host(cls, host: str) -> str:
-        if not _is_host(host):
+        if not is_host(host):
             raise ValueError("is neither a host name nor an IP address: write it like 127.0.0.1")
         return host
 
@@ -74,8 +67,8 @@ class ServerConfig(_Frozen):
     @property
     def certificate_names(self) -> tuple[str, ...]:
         """Names and IP addresses in the server's certificate, each once, in lower case."""
-        host = self.address.rpartition(":")[0].strip("[]")
-        return tuple(dict.fromkeys(_canonical(name) for name in (host, *self.names, *ALWAYS_NAMED)))
+        host, _ = host_and_port(self.address)
+        return tuple(dict.fromkeys(canonical_host(name) for name in (host, *self.names, *ALWAYS_NAMED)))
 
 
 class CertificateLifetimes(_Frozen):
@@ -200,27 +193,3 @@ def load_federation(path: Path) -> Federation:
     federation = load_yaml_model(path, Federation)
     root = path.parent.absolute()
     return federation.model_copy(update={"home": root / federation.home, "runs": root / federation.runs})
-
-
-def _is_host(name: str) -> bool:
-    if _as_ip(name) is not None:
-        return True
-    labels = name.lower().split(".")
-    # A last label of digits would be a mistyped IPv4 address.
-    return (
-        len(name) <= _LONGEST_NAME
-        and all(_LABEL.fullmatch(label) for label in labels)
-        and not labels[-1].isdecimal()
-    )
-
-
-def _canonical(name: str) -> str:
-    address = _as_ip(name)
-    return name.lower() if address is None else str(address)
-
-
-def _as_ip(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return None if "%" in name else ipaddress.ip_address(name)  # a zone has no place in a certificate
-    except ValueError:
-        return None

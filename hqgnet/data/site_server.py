@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-_LAST_PORT = 65535
+from hqgnet.hosts import host_and_port
 
 
 class ServerConnection(BaseModel):
@@ -24,17 +24,15 @@ class ServerConnection(BaseModel):
     @field_validator("address")
     @classmethod
     def _host_and_port(cls, address: str) -> str:
-        host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isdigit() and 0 < int(port) <= _LAST_PORT) or "/" in address:
-            raise ValueError(f"{address!r} is not host:port: write it like federation.example.org:8443")
+        host_and_port(address)
         return address
 
     @property
     def host(self) -> str:
         """Name or address, without brackets around IPv6."""
-        return self.address.rpartition(":")[0].strip("[]")
+        return host_and_port(self.address)[0]
 
     @property
     def port(self) -> int:
         """TCP port."""
-        return int(self.address.rpartition(":")[2])
+        return host_and_port(self.address)[1]
