@@ -38,6 +38,7 @@ OPTIONAL_LINES = {
     "twins": "  twins: twins           # clean validation and test images: for judging, never for training\n",
     "grades": "  grades: grades.csv     # columns file, grade: the level of each low-quality image\n",
 }
+LENDING_POLICY = "policy:\n  cue_bank: true         # cues of our HQ images may guide sites without any\n"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,13 @@ def refuse_to_overwrite(folders: Iterable[Path]) -> None:
 
 
 def write_site(
-    folder: Path, images: Iterable[SiteImage], *, modality: str, channels: int, about: str
+    folder: Path,
+    images: Iterable[SiteImage],
+    *,
+    modality: str,
+    channels: int,
+    about: str,
+    lends_cues: bool = False,
 ) -> Path:
     """Write a site folder; it appears complete or not at all.
 
@@ -103,6 +110,7 @@ def write_site(
         modality: ``fundus``, ``ccm`` or ``colonoscopy``.
         channels: 3 or 1, as in the images.
         about: One line for the head of the YAML file.
+        lends_cues: Whether its policy lets cues of its HQ images, if it has any, guide other sites.
 
     Returns:
         The path of its ``site.yaml``.
@@ -121,7 +129,8 @@ def write_site(
         text = SITE_YAML.format(
             about=about, name=folder.name, modality=modality, channels=channels, optional=optional
         )
-        (partial / "site.yaml").write_text(text, encoding="utf-8")
+        policy = LENDING_POLICY if lends_cues and "hq" in kinds else ""
+        (partial / "site.yaml").write_text(text + policy, encoding="utf-8")
         partial.rename(folder)
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})"

@@ -17,7 +17,6 @@ from hqgnet.data.synthetic.sites import SyntheticSite
 from hqgnet.errors import HqgnetError
 
 SIZE = 64
-LENDS = "policy:\n  cue_bank: true\n"
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,8 @@ def make(out: Path, seed: int, *, withhold: bool) -> None:
         given = clinic if withhold else replace(clinic, has_hq=True)
         about = f"Synthetic fundus, seed {seed}: {given}"
         site = SyntheticSite("fundus", seed, index, SIZE)
-        path = write_site(folder, images(given, site), modality="fundus", channels=3, about=about)
-        if given.has_hq:
-            path.write_text(path.read_text(encoding="utf-8") + LENDS, encoding="utf-8")
+        shown = images(given, site)
+        write_site(folder, shown, modality="fundus", channels=3, about=about, lends_cues=True)
 
 
 def main() -> int:

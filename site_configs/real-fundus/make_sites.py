@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,13 @@ def eyeq_images(folder: Path, items: Iterable[Item], site: str, size: int, seed:
         yield SiteImage(f"img_{number:04d}.png", f"p{index:03d}", quality, roles[patient][1], image)
 
 
-def make_real_sites(data: Path, out: Path, size: int, seed: int) -> list[Path]:
-    """Write the four sites; returns their YAML files."""
+def make_real_sites(
+    data: Path, out: Path, size: int, seed: int, without_hq: Collection[str] = ()
+) -> list[Path]:
+    """Write the four sites; returns their YAML files.
+
+    HQ images of the sites ``without_hq`` are withheld; the others then lend them cues.
+    """
     folder, manifest = data / "fundus", data / "fundus" / "manifest.json"
     if not manifest.is_file():
         remedy = "Name the folder of real images with --data or HQGNET_REAL_DATA"
@@ -116,15 +121,19 @@ def make_real_sites(data: Path, out: Path, size: int, seed: int) -> list[Path]:
     items = json.loads(manifest.read_text(encoding="utf-8"))["items"]
     refuse_to_overwrite(out / name for name in (*VESSEL_SITES, *EYEQ_SITES))
     note = f"seed {seed}. Research use only."
-    paths = []
+    sites: dict[str, tuple[Iterator[SiteImage], str]] = {}
     for name, (dataset, profile) in VESSEL_SITES.items():
         images = vessel_images(folder, (i for i in items if i["dataset"] == dataset), profile, size, seed)
-        about = f"{dataset} photographs, degraded copies ('{profile.name}') as LQ, {note}"
-        paths.append(write_site(out / name, images, modality="fundus", channels=3, about=about))
+        sites[name] = images, f"{dataset} photographs, degraded copies ('{profile.name}') as LQ, {note}"
     for name in EYEQ_SITES:
         images = eyeq_images(folder, (i for i in items if i["file"].startswith("eyeq/")), name, size, seed)
-        about = f"EyeQ photographs, quality by human graders, no masks, {note}"
-        paths.append(write_site(out / name, images, modality="fundus", channels=3, about=about))
+        sites[name] = images, f"EyeQ photographs, quality by human graders, no masks, {note}"
+    paths = []
+    for name, (images, about) in sites.items():
+        kept = (image for image in images if image.quality == "lq" or name not in without_hq)
+        lends = bool(without_hq)
+        path = write_site(out / name, kept, modality="fundus", channels=3, about=about, lends_cues=lends)
+        paths.append(path)
     return paths
 
 
@@ -140,9 +149,18 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=0, help="deals patients and draws degradations (%(default)s)"
     )
+    parser.add_argument(
+        "--without-hq",
+        action="append",
+        choices=(*VESSEL_SITES, *EYEQ_SITES),
+        default=[],
+        metavar="SITE",
+        help="withhold this site's HQ images; the others then lend it cues (several by repeating)",
+    )
     arguments = parser.parse_args()
+    options = (arguments.out, arguments.size, arguments.seed, arguments.without_hq)
     try:
-        paths = make_real_sites(arguments.data, arguments.out, arguments.size, arguments.seed)
+        paths = make_real_sites(arguments.data, *options)
     except HqgnetError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

@@ -89,6 +89,7 @@ _SITE_CONFIGS = Path(__file__).resolve().parents[2] / "site_configs"
         "demo/experiment",
         "noniid-fundus/experiment",
         "real-fundus/experiment",
+        "real-fundus/noniid",
         "synthetic-ccm/experiment",
         "tables/ccm",
         "tables/fundus",

@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from hqgnet.data.dealing import deal
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
-from hqgnet.data.site_writer import SiteImage, write_site
+from hqgnet.data.site_writer import Quality, SiteImage, write_site
 from hqgnet.data.synthetic.sites import MODALITIES, SyntheticSite, make_sites
 from hqgnet.errors import ConfigurationError, DataError, OutputError
 
@@ -226,6 +226,17 @@ def test_twins_never_train_and_absent_kinds_are_not_named(tmp_path: Path) -> Non
     images = yaml.safe_load(path.read_text())["images"]
     assert set(images) == {picture().quality}
     assert {folder.name for folder in path.parent.iterdir() if folder.is_dir()} == {"images"}
+
+
+def test_a_site_lends_cues_only_if_it_is_asked_to_and_has_hq_images(tmp_path: Path) -> None:
+    def policy(name: str, quality: Quality, lends: bool) -> object:
+        images = [picture("a.png"), picture("b.png", quality=quality)]
+        options = {"modality": "fundus", "channels": 3, "about": "x", "lends_cues": lends}
+        return yaml.safe_load(write_site(tmp_path / name, images, **options).read_text()).get("policy")
+
+    assert policy("lends", "hq", True) == {"cue_bank": True}
+    assert policy("keeps", "hq", False) is None
+    assert policy("has-none", "lq", True) is None
 
 
 def test_grades_are_for_lq_images_and_an_ungraded_one_has_an_empty_cell(tmp_path: Path) -> None:
