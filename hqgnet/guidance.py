@@ -15,7 +15,8 @@ from torch import Tensor
 
 from hqgnet.config import Experiment
 from hqgnet.data.reading import read_image
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.data.transforms import resize_longer_side
 from hqgnet.errors import DataError, Problem
 from hqgnet.method_config import GuidancePool

@@ -11,7 +11,8 @@ from client.checks.finding import Finding
 from client.checks.images import OpenedSite
 from hqgnet.data.grades import LEVELS, unmatched_lines
 from hqgnet.data.image_folders import find_images
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.errors import DataError
 
 

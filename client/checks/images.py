@@ -10,7 +10,8 @@ from pathlib import Path
 from client.checks.finding import Finding, from_problem
 from client.checks.observations import Observation, observe
 from hqgnet.data.site_config import SiteConfig
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.errors import DataError
 
 USUAL_IMAGE_SIZE = 384

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from client.report.ordering import SortKey, sort_key
 from client.report.pictures import Pictures, draw
 from hqgnet.config import Modality
-from hqgnet.data.site_data import Sample
+from hqgnet.data.site_files import Sample
 from hqgnet.evaluation import Judged, score
 from hqgnet.metrics.names import FULL_REFERENCE, REASON_TEXTS, SEGMENTATION, Reason, metrics_of
 from hqgnet.metrics.quality import QualityClassifier

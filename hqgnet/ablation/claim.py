@@ -9,7 +9,8 @@ from pathlib import Path
 
 from hqgnet.ablation.stages import PRETRAINING_SHARE
 from hqgnet.config import Experiment
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder, remove_unfinished, write_atomically
 

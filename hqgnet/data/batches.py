@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hqgnet.cue_bank import CueBank
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.data.transforms import IMAGE, MASK, RandomFlips, training_transforms, untracked
 from hqgnet.errors import DataError, HqgnetError, Problem
 

@@ -15,14 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqgnet.data.grades import LEVELS
 from hqgnet.networks.bilinear_attention import BilinearAttention
 from hqgnet.networks.csnet import SegmentationNetwork
 from hqgnet.networks.region_of_interest import crop_windows, densest_windows
 from hqgnet.networks.resnet import ResNet, initialize_convolutions
 from hqgnet.presets import PRESETS, FourNumbers, PresetName
-
-LEVELS = 4
-"""Levels of tortuosity in the CORN data."""
 
 _TRUNK_CHANNELS = 3
 _REGION_CHANNELS = 2

@@ -9,7 +9,8 @@ from torch import Tensor
 from hqgnet.data.batches import Batch, UnpairedBatches
 from hqgnet.data.reading import read_image, read_mask
 from hqgnet.data.site_config import load_site_config
-from hqgnet.data.site_data import Sample, SiteData
+from hqgnet.data.site_data import SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.data.transforms import letterbox
 from hqgnet.errors import DataError
 from tests.unit.data.site_folders import make_graded_site, make_site, picture, save

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from hqgnet.data.grades import LEVELS
 from hqgnet.losses import grading_loss
 from hqgnet.networks.bilinear_attention import BilinearAttention
 from hqgnet.networks.csnet import SegmentationNetwork
-from hqgnet.networks.deepgrading import DEEPGRADING, LEVELS, DeepGrading
+from hqgnet.networks.deepgrading import DEEPGRADING, DeepGrading
 from hqgnet.networks.region_of_interest import crop_windows, densest_windows
 from hqgnet.presets import PRESETS
 from tests.unit.networks.overfitting import idle_parameters, overfit

@@ -21,7 +21,8 @@ from client.report.ordering import sort_key, told
 from client.report.page import Request, write_report
 from client.report.pictures import draw
 from hqgnet.data.site_config import load_site_config
-from hqgnet.data.site_data import EvaluationItem, Sample, SiteData
+from hqgnet.data.site_data import EvaluationItem, SiteData
+from hqgnet.data.site_files import Sample
 from hqgnet.errors import ConfigurationError, DataError
 from hqgnet.evaluation import Judged, evaluate_site
 from hqgnet.guidance import site_guidance
