@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
 
 from client.site import forget_sites
@@ -23,30 +21,10 @@ from hqgnet.model_file import Model, load_model
 from server import wire
 from server.checkpoints import load_state
 from server.display import line_of
+from tests.unit.server.hospital import hospital
 
 Run = Callable[..., Any]
 LENDS = {"cue_bank": True, "minimum_hq_images": 4}
-
-
-def hospital(original: Path, folder: Path, *, hq: bool = True, policy: dict[str, Any] | None = None) -> Path:
-    """Write a site file with another policy, or without HQ images, beside its images."""
-    settings = yaml.safe_load(original.read_text())
-    images = {name: str(original.parent / value) for name, value in settings["images"].items()}
-    folder.mkdir(parents=True)
-    split = original.parent / settings["split"]["file"]
-    with split.open(newline="") as stream:
-        rows = [{**row, "file": str(split.parent / row["file"])} for row in csv.DictReader(stream)]
-    if not hq:
-        withheld = images.pop("hq")
-        rows = [row for row in rows if not row["file"].startswith(withheld)]
-    with (folder / "splits.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, ["file", "patient", "split"])
-        writer.writeheader()
-        writer.writerows(rows)
-    settings |= {"images": images, "split": {"file": "splits.csv"}, "policy": policy or {}}
-    file = folder / "site.yaml"
-    file.write_text(yaml.safe_dump(settings))
-    return file
 
 
 @pytest.fixture(scope="module")
