@@ -9,6 +9,8 @@ import logging
 import platform
 import re
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.audit import AuditLog
 from server.checkpoints import Position
 from server.context import RunContext
+from server.launch.registration import registered_name
 from server.link import persist
 from server.progress import Progress, read_status
 from server.resuming import check_experiment, reopen
@@ -43,8 +46,10 @@ def main(grid: Grid, context: Context) -> None:
 
     Its keys: ``experiment`` (YAML file), ``run-dir`` (empty: ``runs/<experiment's name>``), ``seed``
     (negative: the experiment's), ``overwrite``, ``resume`` (go on with the run that the folder holds),
-    ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside simulations), and ``track``
-    (a tracker, or a JSON list of them). Paths are relative to the folder in which the SuperLink was started.
+    ``federation`` (its YAML file: each site has to go by the name that its key was given to; empty where
+    there are no keys), ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside
+    simulations), and ``track`` (a tracker, or a JSON list of them). Paths are relative to the folder in which
+    the SuperLink was started.
 
     Raises:
         HqgnetError: After it has been written to the run directory's ``status.json``, so that Flower marks
@@ -67,13 +72,13 @@ def main(grid: Grid, context: Context) -> None:
         progress.status("running")
         try:
             state = _open(directory, experiment, resume=resume)
-            sites = str(settings.get("simulation-sites", ""))
             run = state[0].run if state else run_identifier(directory.root.name, context.run_id)
             audit = AuditLog(directory.audit)
             run_context = RunContext(grid, experiment, run, directory, progress, audit)
             tracked = TrackedRun(directory.root, run, experiment.name)
             with LiveTracking(tracked, trackers, lambda problem: _warn(progress, problem)):
-                _audited(run_context, context.run_id, state, sites)
+                roster = partial(_roster, run_context, settings)
+                _audited(run_context, context.run_id, state, roster)
         except HqgnetError as error:
             progress.status("failed", error)
             raise
@@ -99,7 +104,12 @@ def _warn(progress: Progress, problem: str) -> None:
         progress.say("tracking", problem=problem)
 
 
-def _audited(context: RunContext, flower_run: int, state: tuple[Position, Arrays] | None, sites: str) -> None:
+def _audited(
+    context: RunContext,
+    flower_run: int,
+    state: tuple[Position, Arrays] | None,
+    roster: Callable[[], Roster],
+) -> None:
     """Run, and write into the audit log how it began and how it ended."""
     facts: dict[str, Any] = {"run": context.run, "flower_run": str(flower_run)}
     facts |= {"experiment": context.experiment.digest(), "versions": _versions()}
@@ -110,13 +120,19 @@ def _audited(context: RunContext, flower_run: int, state: tuple[Position, Arrays
         context.audit.append("run-resumed", **facts, **place)
         context.progress.say("resumed", **place)
     try:
-        roster = Roster(context, _simulated_sites(context.grid, sites))
-        Rounds(context, roster, state).run()
+        Rounds(context, roster(), state).run()
     except BaseException as error:
         code = error.exit_code if isinstance(error, HqgnetError) else ExitCode.UNEXPECTED
         context.audit.append("run-ended", run=context.run, state="failed", exit_code=int(code))
         raise
     context.audit.append("run-ended", run=context.run, state="completed", exit_code=int(ExitCode.OK))
+
+
+def _roster(context: RunContext, settings: Mapping[str, Any]) -> Roster:
+    federation = str(settings.get("federation", ""))
+    registered = partial(registered_name, Path(federation)) if federation else None
+    sites = _simulated_sites(context.grid, str(settings.get("simulation-sites", "")))
+    return Roster(context, sites, registered)
 
 
 def _versions() -> dict[str, str]:

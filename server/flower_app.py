@@ -10,6 +10,7 @@ Setting = str | int | bool
 SETTINGS: Mapping[str, Setting] = {
     "experiment": "",
     "run-dir": "",
+    "federation": "",
     "simulation-sites": "",
     "seed": -1,
     "overwrite": False,

@@ -37,6 +37,8 @@ _NEWCOMER_S = 10.0
 _FINISH_DEADLINE_S = 120.0
 _FIRST_BACK_OFF_S = 15.0
 _LONGEST_BACK_OFF_S = 300.0
+Registered = Callable[[int], str | None]
+"""Tells which site's key a node has, None for no active site's; or raises ConfigurationError."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,16 @@ class Roster:
     Args:
         context: The run; its experiment is what sites must fit.
         exactly: In a simulation: how many sites there are. All must join; a site that cannot is an error.
+        registered: By which a site's name is held against its key; None where sites have no keys.
     """
 
-    def __init__(self, context: RunContext, exactly: int | None = None) -> None:
+    def __init__(
+        self, context: RunContext, exactly: int | None = None, registered: Registered | None = None
+    ) -> None:
         self._context = context
         self._federation = context.experiment.federation
         self._exactly = exactly
+        self._registered = registered
         self._sites: dict[str, Site] = {}
         self._left_out: dict[int, _LeftOut] = {}
         self._inquiries: list[Inquiry] = []
@@ -188,6 +194,10 @@ class Roster:
 
     def _join(self, site: Site, nodes: set[int], audit_head: dict[str, str]) -> None:
         card, experiment = site.card, self._context.experiment
+        misnamed = self._misnamed(site)
+        if misnamed is not None:
+            self._leave_out(site.node_id, *misnamed)
+            return
         if (card.modality, card.channels) != (experiment.modality, experiment.channels):
             what = f"{card.name} has {card.modality} images of {card.channels} channels"
             remedy = f"The experiment is for {experiment.modality} of {experiment.channels}"
@@ -218,6 +228,20 @@ class Roster:
             self._context.progress.say("part", name=site.name, text=lacking)
         facts = {"site": site.name, "node": str(site.node_id), "card": digest(card.to_json())}
         self._context.audit.append("site-joined", **facts, **audit_head)
+
+    def _misnamed(self, site: Site) -> tuple[str, str] | None:
+        """Return why a site may not go by its name, and what to do; None if it may."""
+        if self._registered is None:
+            return None
+        try:
+            name = self._registered(site.node_id)
+        except ConfigurationError as error:
+            return f"its name cannot be held against its key ({error})", "Mend that: it is asked again"
+        if name == site.name:
+            return None
+        whose = "of no active site" if name is None else f"that of {name}"
+        remedy = "Give it a key" if name is None else f"Write name: {name} in its site file"
+        return f"it calls itself {site.name}, but its key is {whose}", remedy
 
     def _leave_out(self, node_id: int, what: str, remedy: str) -> None:
         before = self._left_out.get(node_id)

@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         patience_s=arguments.patience,
         detach=arguments.detach,
         track=tuple(arguments.track),
+        federation=arguments.federation,
     )
     RunLauncher(load_federation(arguments.federation), request, _say).run(choose_display)
 

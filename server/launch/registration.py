@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
 from hqgnet.errors import ConfigurationError, Problem
-from server.federation import Federation
+from server.federation import Federation, load_federation
 from server.launch.control import FlowerControl
 from server.launch.database import LinkDatabase, Node
 from server.provision.site_index import active_keys
@@ -70,6 +71,26 @@ def registered_sites(federation: Federation) -> dict[str, Node]:
     }
     keys = {name: canonical_key(file) for name, file in active_keys(federation).items()}
     return {name: nodes[key] for name, key in keys.items() if key in nodes}
+
+
+def registered_name(file: Path, node_id: int) -> str | None:
+    """Return the site to which the key of a node was given; None if to no active site.
+
+    Args:
+        file: The federation's YAML, read anew, since sites come and go while a run goes on.
+        node_id: Flower's, unsigned.
+
+    Raises:
+        ConfigurationError: If it cannot be told, since the file, the index or the database cannot be read.
+    """
+    federation = load_federation(file)
+    try:
+        sites = registered_sites(federation)
+    except sqlite3.Error as error:
+        what = f"cannot be read ({error})"
+        problem = Problem(str(federation.database), what, "Is it the one of the running server?")
+        raise ConfigurationError(problem) from error
+    return next((name for name, node in sites.items() if node.identifier == node_id), None)
 
 
 def canonical_key(file: Path) -> bytes:

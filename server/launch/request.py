@@ -28,6 +28,7 @@ class RunRequest:
         patience_s: For how long a SuperLink that does not answer is waited for, in seconds.
         detach: Submit and return.
         track: Trackers, as :func:`server.tracking.choice.choose` reads them.
+        federation: The federation's YAML file, by which the run tells whose key a node has.
     """
 
     experiment: Path | None = None
@@ -40,6 +41,7 @@ class RunRequest:
     patience_s: float = 600.0
     detach: bool = False
     track: tuple[str, ...] = ()
+    federation: Path | None = None
 
 
 def directory_of(federation: Federation, request: RunRequest) -> RunDirectory:
@@ -77,6 +79,8 @@ def settings_of(request: RunRequest, directory: RunDirectory, *, again: bool) ->
             tracker cannot be used.
     """
     settings: dict[str, Setting] = {"run-dir": str(directory.root), **track_setting(request.track)}
+    if request.federation is not None:
+        settings["federation"] = str(request.federation.absolute())
     if again and _stored(directory).exists():
         if request.experiment is not None:
             _check_equal(request.experiment, request.seed, _stored(directory))

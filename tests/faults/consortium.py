@@ -167,8 +167,8 @@ class Consortium:
     def site_file(self, name: str) -> Path:
         return self.kits / name / "site.yaml"
 
-    def complete_kit(self, name: str, **settings: Any) -> None:
-        """Fill in the kit's YAML and lay the hospital's images beside it."""
+    def complete_kit(self, name: str, called: str | None = None, **settings: Any) -> None:
+        """Fill in the kit's YAML, under another name if it is to be called so, and lay images beside it."""
         data, file = self._data[name], self.site_file(name)
         for entry in ("images", "masks", "twins", "split.csv"):
             target = file.parent / entry
@@ -177,6 +177,7 @@ class Consortium:
                 copy(data / entry, target)
         images = {"lq": "images/lq", "hq": "images/hq", "masks": "masks", "twins": "twins"}
         written = yaml.safe_load(file.read_text()) | {"images": images, "split": {"file": "split.csv"}}
+        written["name"] = called or name
         written["server"] |= {"reconnect_pause_s": 3}
         file.write_text(yaml.safe_dump(written | FAST | settings))
 

@@ -90,6 +90,24 @@ def test_foreign_certificates_and_keys(
         file.write_bytes(content)
 
 
+def test_a_site_that_poses_as_another(
+    consortium: Consortium, experiment_factory: Callable[..., Path]
+) -> None:
+    """Site 2 goes by the name of site 3, which is absent: its key tells."""
+    run = "posing"
+    for name, called in (("site-1", "site-1"), ("site-2", "site-3")):
+        consortium.complete_kit(name, called=called)
+        consortium.approve(name)
+        consortium.start_site(name)
+    settings = {"expected_sites": 2, "minimum_sites": 1, "wait_for_sites_s": 40}
+    running = consortium.run(experiment_factory(run, settings, enhance=1))
+    assert running.wait(200) == 0, running.text
+    consortium.check_result(run, rounds=1)
+    [left_out] = consortium.events(run, "left-out")
+    assert left_out["reason"] == "it calls itself site-3, but its key is that of site-2"
+    assert [list(row["sites"]) for row in consortium.rounds(run)] == [["site-1"]]
+
+
 def test_unapproved_code_and_a_policy(
     consortium: Consortium, experiment_factory: Callable[..., Path]
 ) -> None:

@@ -16,14 +16,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.message import Answered
 from client.wire import write_answered
 from hqgnet.config import Experiment
-from hqgnet.errors import ConfigurationError, QuorumError, RunFailedError
+from hqgnet.errors import ConfigurationError, Problem, QuorumError, RunFailedError
 from hqgnet.exchange.audit import AuditLog
 from hqgnet.exchange.data_card import DataCard, SplitCounts
 from hqgnet.exchange.update import QueryReply, SiteError
 from server.context import RunContext
 from server.guards import Fault
 from server.link import ask
-from server.roster import Roster
+from server.roster import Registered, Roster
 from server.run_directory import RunDirectory
 
 COUNTS = SplitCounts(train=8, validation=1, test=2)
@@ -85,7 +85,13 @@ def said(joined: Roster) -> list[tuple[str, dict[str, Any]]]:
     return told
 
 
-def roster(nodes: Nodes, experiment: Experiment, exactly: int | None = None, **federation: Any) -> Roster:
+def roster(
+    nodes: Nodes,
+    experiment: Experiment,
+    exactly: int | None = None,
+    registered: Registered | None = None,
+    **federation: Any,
+) -> Roster:
     changed = experiment.federation.model_copy(
         update={"minimum_sites": 2, "wait_for_sites_s": 0.3} | federation
     )
@@ -99,7 +105,7 @@ def roster(nodes: Nodes, experiment: Experiment, exactly: int | None = None, **f
         Silent(),  # type: ignore[arg-type]
         AuditLog(folder / "audit.jsonl"),
     )
-    return Roster(context, exactly)
+    return Roster(context, exactly, registered)
 
 
 def test_sites_come_in_the_order_of_their_names_and_are_asked_once(tiny_experiment: Experiment) -> None:
@@ -133,6 +139,37 @@ def test_who_does_not_fit_is_left_out_and_the_wait_is_bounded(
     assert time.monotonic() - begun < 5
     assert "1 of 2 sites joined" in str(caught.value) and "node 2" in str(caught.value)
     assert "patient" not in str(caught.value)
+
+
+def test_a_site_goes_by_the_name_that_its_key_was_given_to(tiny_experiment: Experiment) -> None:
+    nodes = Nodes(n1=card("a"), n2=card("b"), n3=card("c"), n4=card("d"))
+    names = {1: "a", 2: "b", 3: "a"}
+    joined = roster(nodes, tiny_experiment, registered=names.get)
+    assert [site.name for site in joined.gather()] == ["a", "b"]
+    reasons = {facts["node"]: facts["reason"] for event, facts in said(joined) if event == "left-out"}
+    assert reasons == {
+        "3": "it calls itself c, but its key is that of a",
+        "4": "it calls itself d, but its key is of no active site",
+    }
+    remedies = {node: left_out.problem.remedy for node, left_out in joined._left_out.items()}
+    assert remedies == {3: "Write name: a in its site file", 4: "Give it a key"}
+
+
+def test_a_name_that_cannot_be_looked_up_keeps_a_site_out_until_it_can(tiny_experiment: Experiment) -> None:
+    damaged = [True]
+
+    def registered(node: int) -> str:
+        if damaged[0]:
+            raise ConfigurationError(Problem("index.json", "is damaged", "Restore it"))
+        return {1: "a", 2: "b"}[node]
+
+    joined = roster(Nodes(n1=card("a"), n2=card("b")), tiny_experiment, registered=registered)
+    with pytest.raises(QuorumError, match=r"cannot be held against its key .*index\.json"):
+        joined.gather()
+    damaged[0] = False
+    for left_out in joined._left_out.values():
+        left_out.again_at = 0.0
+    assert [site.name for site in joined.gather()] == ["a", "b"]
 
 
 def test_in_a_simulation_every_site_must_fit(tiny_experiment: Experiment) -> None:

@@ -17,7 +17,7 @@ from server.federation import Federation, load_federation
 from server.launch.control import FlowerControl
 from server.launch.database import LinkDatabase
 from server.launch.health import answers, health
-from server.launch.registration import canonical_key, registered_sites
+from server.launch.registration import canonical_key, registered_name, registered_sites
 from server.launch.service import running_service, service_file
 from server.provision.site_index import active_keys
 
@@ -77,6 +77,11 @@ def test_the_servers_life(
 
         # The SuperLink dies; it is back by itself, and knows its sites.
         before = {name: node.identifier for name, node in registered_sites(federation).items()}
+        assert {name: registered_name(federation_file, node) for name, node in before.items()} == {
+            "site-1": "site-1",
+            "site-2": "site-2",
+        }
+        assert registered_name(federation_file, 1) is None
         os.kill(processes_of(federation)["flower-superlink"], signal.SIGKILL)
         until(lambda: "superlink started again" in log.read_text())
         until(lambda: answers(federation))
@@ -89,6 +94,7 @@ def test_the_servers_life(
         nodes = {node.public_key: node.status for node in LinkDatabase(federation.database).nodes()}
         assert nodes[withdrawn] == "unregistered"
         assert set(registered_sites(load_federation(federation_file))) == {"site-1"}
+        assert registered_name(federation_file, before["site-2"]) is None
 
         # An orderly end is quick, and takes all along.
         server.terminate()
