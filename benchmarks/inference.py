@@ -68,7 +68,8 @@ def measure(preset: str, size: int, repeats: int, threads: int, clock: Clock) ->
             **{name: run for name, (run, _) in peaks.items()},
         }
         with torch.inference_mode():
-            taken = interleaved(runs, repeats, clock)
+            # As over a folder of images: one after the other.
+            taken = interleaved(runs, repeats, clock, settle=True)
         shares = _time_shares(Path(folder), images)
     # Rounds differ by what else the machine does: peak and network are compared within each.
     rates = {name: [work / seconds for seconds in taken[name]] for name, (_, work) in peaks.items()}

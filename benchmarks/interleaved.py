@@ -19,11 +19,22 @@ def clock_of(*, busy: bool) -> Clock:
 
 
 def interleaved(
-    actions: Mapping[str, Callable[[], object]], repeats: int, clock: Clock = time.perf_counter
+    actions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    clock: Clock = time.perf_counter,
+    *,
+    settle: bool = False,
 ) -> dict[str, list[float]]:
     """Return how many seconds each action took in each of ``repeats`` rounds, after one that does not count.
 
     A round takes every action once, every other round in reverse order.
+
+    Args:
+        actions: By name.
+        repeats: Rounds.
+        clock: See :func:`clock_of`.
+        settle: Take each action once more, uncounted, before it counts: threads of another runtime spin for
+            a while after their work is done, and caches hold the weights of the network before.
     """
     for action in actions.values():
         action()
@@ -31,6 +42,8 @@ def interleaved(
     for index in range(repeats):
         names = list(actions)
         for name in names if index % 2 == 0 else reversed(names):
+            if settle:
+                actions[name]()
             begun = clock()
             actions[name]()
             taken[name].append(clock() - begun)
