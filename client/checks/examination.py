@@ -67,7 +67,7 @@ def examine(file: Path, *, offline: bool) -> Examination:
             "Simulations need none."
         )
     else:
-        findings += _connection(config.server, offline=offline)
+        findings += _connection(config.server, config.name, offline=offline)
         left_out = "Clock and Server are left out: --offline." if offline else ""
     findings += _versions(file, config)
     card, hq_images = _card(site)
@@ -125,7 +125,7 @@ def _machine(config: SiteConfig) -> list[Finding]:
     return [finding for title, check in checks for finding in guarded("Machine", title, check)]
 
 
-def _connection(connection: ServerConnection, *, offline: bool) -> list[Finding]:
+def _connection(connection: ServerConnection, site: str, *, offline: bool) -> list[Finding]:
     from client.checks.certificates import check_authority, check_server_certificate
     from client.checks.clock import check_clock
     from client.checks.key import check_key
@@ -135,7 +135,7 @@ def _connection(connection: ServerConnection, *, offline: bool) -> list[Finding]
     group: Group = "Certificates and key"
     own = [
         *guarded(group, "authority", partial(check_authority, connection)),
-        *guarded(group, "site key", partial(check_key, connection)),
+        *guarded(group, "site key", partial(check_key, connection, site)),
     ]
     if offline:
         return own

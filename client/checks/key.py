@@ -1,10 +1,11 @@
-"""The site's private key: whether Flower takes it, and whether only its owner can read it."""
+"""The site's private key: Flower takes it, only its owner can read it, and it is this site's."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import stat
+from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -17,8 +18,13 @@ _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _RENEW = "Ask the coordinator for a new kit (hqgnet-server renew federation.yaml SITE)"
 
 
-def check_key(connection: ServerConnection) -> list[Finding]:
-    """Read the key as ``flower-supernode`` does, and name its public half's fingerprint."""
+def check_key(connection: ServerConnection, site: str) -> list[Finding]:
+    """Read the key as ``flower-supernode`` does, and name its public half's fingerprint.
+
+    Args:
+        connection: Names the file.
+        site: The site's name, which has to be the one that the key was given to.
+    """
     title, file = "site key", connection.key
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
@@ -44,7 +50,23 @@ def check_key(connection: ServerConnection) -> list[Finding]:
     if not isinstance(curve, ec.SECP384R1):
         what = f"{detail}: its curve is {curve.name}, kits have secp384r1"
         return [*findings, Finding("Certificates and key", title, "warning", what, _RENEW)]
-    return [*findings, Finding("Certificates and key", title, "ok", detail)]
+    findings.append(Finding("Certificates and key", title, "ok", detail))
+    given_to = _given_to(file.with_suffix(".pub"), public)
+    if given_to not in (None, site):
+        what = f"this site is called {site}, but its key was given to {given_to}: the server leaves it out"
+        findings.append(_problem("name", what, f"Write name: {given_to}, or take this site's own key"))
+    return findings
+
+
+def _given_to(file: Path, key: ec.EllipticCurvePublicKey) -> str | None:
+    """Return the site that the public key in the kit, if it is this one, names: ``SITE@FEDERATION``."""
+    formats = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    try:
+        *given, comment = file.read_bytes().split()
+    except (OSError, ValueError):
+        return None
+    site, at, _ = comment.decode("utf-8", "replace").partition("@")
+    return site if at and given == key.public_bytes(*formats).split() else None
 
 
 def ssh_fingerprint(key: ec.EllipticCurvePublicKey) -> str:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from client.checks.certificates import check_authority
 from client.checks.key import check_key
 from hqgnet.data.site_server import ServerConnection
+from server.provision.site_keys import make_key_pair
 from tests.unit.client.checks.loopback import Authority, write_site_key
 
 
@@ -26,14 +27,14 @@ def test_the_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path: Path) -> No
     file = write_site_key(tmp_path / "site-1.key")
     printed = subprocess.run(["ssh-keygen", "-lf", file], capture_output=True, text=True, check=True).stdout
     bits, fingerprint, *_, kind = printed.split()
-    (finding,) = check_key(connection(tmp_path))
+    (finding,) = check_key(connection(tmp_path), "site-1")
     assert (finding.state, finding.detail) == ("ok", f"{bits} {fingerprint} {kind}")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_key_that_others_may_read(tmp_path: Path, mode: int) -> None:
     write_site_key(tmp_path / "site-1.key", mode=mode)
-    finding, key = check_key(connection(tmp_path))
+    finding, key = check_key(connection(tmp_path), "site-1")
     assert finding.state == "problem" and f"mode {mode:04o}" in finding.detail
     assert finding.remedy.startswith("chmod 600")
     assert key.state == "ok"
@@ -48,7 +49,7 @@ def test_a_key_that_others_may_read(tmp_path: Path, mode: int) -> None:
 )
 def test_a_key_of_another_kind(tmp_path: Path, key: Any, state: str, words: str) -> None:
     write_site_key(tmp_path / "site-1.key", key)
-    (finding,) = check_key(connection(tmp_path))
+    (finding,) = check_key(connection(tmp_path), "site-1")
     assert finding.state == state and words in finding.detail
 
 
@@ -57,7 +58,7 @@ def test_a_key_in_another_format(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP384R1()).private_bytes(serialization.Encoding.PEM, *how)
     (tmp_path / "site-1.key").write_bytes(key)
     (tmp_path / "site-1.key").chmod(0o600)
-    (finding,) = check_key(connection(tmp_path))
+    (finding,) = check_key(connection(tmp_path), "site-1")
     assert finding.state == "problem" and "no OpenSSH private key" in finding.detail
     assert "PRIVATE KEY" not in finding.detail
 
@@ -66,12 +67,12 @@ def test_a_key_in_another_format(tmp_path: Path) -> None:
 def test_a_key_with_a_passphrase(tmp_path: Path) -> None:
     command = ["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "a passphrase", "-f"]
     subprocess.run([*command, tmp_path / "site-1.key"], check=True)
-    (finding,) = check_key(connection(tmp_path))
+    (finding,) = check_key(connection(tmp_path), "site-1")
     assert finding.state == "problem" and "without passphrase" in finding.detail
 
 
 def test_a_missing_key(tmp_path: Path) -> None:
-    (finding,) = check_key(connection(tmp_path))
+    (finding,) = check_key(connection(tmp_path), "site-1")
     assert finding.state == "problem" and "No such file" in finding.detail
 
 
@@ -117,3 +118,23 @@ def test_a_file_that_is_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (finding,) = check_authority(connection(tmp_path))
     assert finding.state == "problem" and "no certificate" in finding.detail
+
+
+def test_a_key_that_the_kit_gave_to_another_site(tmp_path: Path) -> None:
+    pair, others = make_key_pair("retina", "site-2"), make_key_pair("retina", "site-3")
+    (tmp_path / "site-1.key").write_bytes(pair.private)
+    (tmp_path / "site-1.key").chmod(0o600)
+    public = tmp_path / "site-1.pub"
+    public.write_bytes(pair.public)
+    key, name = check_key(connection(tmp_path), "site-1")
+    assert key.state == "ok" and name.state == "problem"
+    assert (
+        name.detail == "this site is called site-1, but its key was given to site-2: the server leaves it out"
+    )
+    assert name.remedy == "Write name: site-2, or take this site's own key"
+    # Nothing is known where the kit's public key is away, or is another's.
+    for content in (others.public, b"", pair.public.rpartition(b" ")[0]):
+        public.write_bytes(content)
+        assert len(check_key(connection(tmp_path), "site-1")) == 1
+    public.write_bytes(pair.public)
+    assert len(check_key(connection(tmp_path), "site-2")) == 1
