@@ -134,6 +134,12 @@ def _of_compression(experiment: Experiment) -> Iterator[Mistake]:
 
 def _of_method(experiment: Experiment) -> Iterator[Mistake]:
     method, pretrain = experiment.method, experiment.phases.pretrain.rounds
+    patch = experiment.numbers.patch_size
+    # EnlightenGAN's discriminators take patches of any size, the classical methods have none.
+    if method in ("hqgnet", "stillgan") and _trains_enhancer(experiment) and experiment.image_size < patch:
+        what = f"the discriminator of preset {experiment.preset} sees patches of {patch} pixels"
+        remedy = f"set it to {patch} at least, or take preset tiny"
+        yield Mistake("image_size", experiment.image_size, what, remedy)
     if method == "hqgnet":
         return
     if experiment.ablation != AblationConfig():
@@ -150,6 +156,12 @@ def _of_method(experiment: Experiment) -> Iterator[Mistake]:
         yield from _of_enlightengan(experiment)
     if method in CLASSICAL_METHODS:
         yield from _of_classical(experiment)
+
+
+def _trains_enhancer(experiment: Experiment) -> bool:
+    phases, downstream = experiment.phases, experiment.downstream
+    in_cooperate = bool(phases.cooperate.rounds) and downstream.enhancer_trained_in_cooperate
+    return bool(phases.enhance.rounds) or in_cooperate
 
 
 def _of_classical(experiment: Experiment) -> Iterator[Mistake]:
@@ -169,10 +181,7 @@ def _of_classical(experiment: Experiment) -> Iterator[Mistake]:
 
 def _of_enlightengan(experiment: Experiment) -> Iterator[Mistake]:
     phases, file = experiment.phases, experiment.enlightengan.feature_network
-    trains = phases.enhance.rounds or (
-        phases.cooperate.rounds and experiment.downstream.enhancer_trained_in_cooperate
-    )
-    if trains and not phases.pretrain.rounds and file is None:
+    if _trains_enhancer(experiment) and not phases.pretrain.rounds and file is None:
         what = "the self feature preserving loss would have a feature network that has learned nothing"
         remedy = "give phases.pretrain rounds, or enlightengan.feature_network a file"
         yield Mistake("phases.pretrain.rounds", phases.pretrain.rounds, what, remedy)

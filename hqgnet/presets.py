@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+DISCRIMINATOR_KERNEL = 4
 PresetName = Literal["paper", "standard", "small", "tiny"]
 OutputMode = Literal["direct", "residual", "logit"]
 Positive = Annotated[int, Field(ge=1)]
@@ -75,6 +76,14 @@ class NetworkNumbers(BaseModel):
     def stride(self) -> int:
         """Pixels of the image a pixel of f_4."""
         return 16 * self.stem_stride
+
+    @property
+    def patch_size(self) -> int:
+        """Side in pixels of the patch that one logit of the discriminator sees: its receptive field."""
+        field = 1
+        for stride in (1, 1, *[2] * self.discriminator_layers):
+            field = (field - 1) * stride + DISCRIMINATOR_KERNEL
+        return field
 
 
 _PAPER = NetworkNumbers(

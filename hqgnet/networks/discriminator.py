@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.networks.normalization import LEAKY_SLOPE
+from hqgnet.presets import DISCRIMINATOR_KERNEL as _KERNEL
 from hqgnet.presets import NetworkNumbers
 
-_KERNEL = 4
 _WIDEST = 8
 
 
@@ -38,15 +38,7 @@ class Discriminator(nn.Module):
             )
             width = wider
         self.layers.append(nn.Conv2d(width, 1, _KERNEL, padding=1))
-        self._strides = (*strides, 1)
-
-    @property
-    def receptive_field(self) -> int:
-        """Side in pixels of the patch that one logit sees."""
-        field = 1
-        for stride in reversed(self._strides):
-            field = (field - 1) * stride + _KERNEL
-        return field
+        self.receptive_field = numbers.patch_size
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, 1, h, w) for images (B, C, H, W) in [0, 1].

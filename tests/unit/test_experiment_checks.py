@@ -34,6 +34,14 @@ def read(**sections: Any) -> Experiment:
         {"downstream": GRADER},
         {"downstream": {"network": "my.package:Net", "task": "grading", "arguments": {"width": 8}}},
         {"method": "stillgan", "phases": UNPRETRAINED},
+        {"preset": "paper", "image_size": 70},
+        {"preset": "tiny", "image_size": 48},
+        {"preset": "paper", "image_size": 64, "method": "enlightengan"},
+        {
+            "preset": "paper",
+            "image_size": 64,
+            "phases": {"pretrain": ROUND, "enhance": NONE, "cooperate": NONE},
+        },
         {"method": "enlightengan"},
         {"method": "caefi", "phases": TASK_ALONE, "downstream": FROZEN},
         {"method": "enlightengan", "phases": UNPRETRAINED, "enlightengan": {"feature_network": "f"}},
@@ -55,6 +63,12 @@ def test_what_works_is_accepted_and_survives_json(sections: dict[str, Any]) -> N
     ("sections", "key", "remedy"),
     [
         ({"downstream": GRADER, "modality": "colonoscopy"}, "downstream.network", "Take pnsnet"),
+        ({"preset": "paper", "image_size": 64}, "image_size", "Set it to 70 at least, or take preset tiny"),
+        (
+            {"preset": "small", "image_size": 64, "method": "stillgan", "phases": UNPRETRAINED},
+            "image_size",
+            "Set it to 70",
+        ),
         ({"downstream": {"network": "deepgrading"}}, "downstream.task", "Set it to grading"),
         ({"downstream": {"task": "grading"}}, "downstream.task", "Set it to segmentation"),
         ({"downstream": {"network": "no dots"}}, "downstream.network", "package.module:Class"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,11 @@ from hqgnet.errors import ConfigurationError
 from tests.unit.ablation.test_tables import experiment
 
 ROUND, NONE = {"rounds": 1, "steps": 1}, {"rounds": 0, "steps": 1}
+SMALL_FOR_ENLIGHTENGAN: dict[str, Any] = {
+    "preset": "tiny",
+    "image_size": 40,
+    "enlightengan": {"patch_size": 48},
+}
 
 
 def planned(name: str, given: Experiment, *rows: str, with_downstream: bool = False) -> dict[str, Planned]:
@@ -61,12 +67,12 @@ def test_the_default_of_table_v_is_trained_once() -> None:
 
 def test_what_changes_a_weight_changes_the_key() -> None:
     base = planned("III", experiment(), "hqgnet")["hqgnet"].stages[0].key
-    assert planned("III", experiment(image_size=64), "hqgnet")["hqgnet"].stages[0].key != base
+    assert planned("III", experiment(image_size=96), "hqgnet")["hqgnet"].stages[0].key != base
     assert planned("III", experiment(name="another"), "hqgnet")["hqgnet"].stages[0].key == base
     judged = experiment(evaluation={"metrics": ["psnr"]})
     assert planned("III", judged, "hqgnet")["hqgnet"].stages[0].key == base
     joint = planned("III", experiment(), "hqgnet-plus")["hqgnet-plus"].stages[1].key
-    assert planned("III", experiment(image_size=64), "hqgnet-plus")["hqgnet-plus"].stages[1].key != joint
+    assert planned("III", experiment(image_size=96), "hqgnet-plus")["hqgnet-plus"].stages[1].key != joint
 
 
 def test_methods_keep_what_their_authors_published_but_for_the_batch() -> None:
@@ -129,7 +135,10 @@ def test_a_finished_downstream_network_judges_as_it_is() -> None:
 
 def test_what_a_table_says_itself_is_refused_all_at_once() -> None:
     given = experiment(
-        ablation={"multi_scale": False}, start_from="m.safetensors", image_size=24, modality="fundus"
+        ablation={"multi_scale": False},
+        start_from="m.safetensors",
+        modality="fundus",
+        **SMALL_FOR_ENLIGHTENGAN,
     )
     with pytest.raises(ConfigurationError) as caught:
         planned("VIII", given)
@@ -149,6 +158,6 @@ def test_what_a_table_says_itself_is_refused_all_at_once() -> None:
 
 def test_a_row_that_cannot_be_is_named() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        planned("III", experiment(image_size=24), "hqgnet", "enlightengan")
+        planned("III", experiment(**SMALL_FOR_ENLIGHTENGAN), "hqgnet", "enlightengan")
     (problem,) = caught.value.problems
     assert problem.where == "experiment.yaml, row enlightengan: image_size"
