@@ -142,8 +142,8 @@ def test_what_a_table_says_itself_is_refused_all_at_once() -> None:
     )
     with pytest.raises(ConfigurationError) as caught:
         planned("VIII", given)
-    said = [problem.where for problem in caught.value.problems]
-    assert said[:3] == [
+    where = [problem.where for problem in caught.value.problems]
+    assert where[:3] == [
         "experiment.yaml: ablation",
         "experiment.yaml: start_from",
         "experiment.yaml: downstream.task",
