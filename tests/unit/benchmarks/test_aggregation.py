@@ -42,13 +42,19 @@ def test_updates_differ_and_are_of_the_asked_size() -> None:
     assert not np.array_equal(arrays[0]["generator.00000"], arrays[1]["generator.00000"])
 
 
-def test_the_peak_is_that_of_what_was_held_since() -> None:
+def hold_and_let_go() -> dict[str, object]:
     kept = np.ones(20_000_000, np.uint8)
     peak = PeakMemory()
     passing = np.ones(50_000_000, np.uint8)
     del passing
-    assert 45_000_000 < peak.bytes() < 65_000_000
-    assert kept.sum() == 20_000_000
+    return {"bytes": peak.bytes(), "kept": int(kept.sum())}
+
+
+def test_the_peak_is_that_of_what_was_held_since() -> None:
+    # As the benchmark does: a process of its own has nothing to give back meanwhile.
+    measured = in_child(hold_and_let_go)
+    assert 45_000_000 < measured["bytes"] < 65_000_000
+    assert measured["kept"] == 20_000_000
 
 
 def fail() -> dict[str, object]:
