@@ -138,7 +138,8 @@ def _of_method(experiment: Experiment) -> Iterator[Mistake]:
     # EnlightenGAN's discriminators take patches of any size, the classical methods have none.
     if method in ("hqgnet", "stillgan") and _trains_enhancer(experiment) and experiment.image_size < patch:
         what = f"the discriminator of preset {experiment.preset} sees patches of {patch} pixels"
-        remedy = f"set it to {patch} at least, or take preset tiny"
+        smaller = "" if experiment.preset == "tiny" else ", or take preset tiny"
+        remedy = f"set it to {patch} at least{smaller}"
         yield Mistake("image_size", experiment.image_size, what, remedy)
     if method == "hqgnet":
         return

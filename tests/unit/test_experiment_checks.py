@@ -64,6 +64,7 @@ def test_what_works_is_accepted_and_survives_json(sections: dict[str, Any]) -> N
     [
         ({"downstream": GRADER, "modality": "colonoscopy"}, "downstream.network", "Take pnsnet"),
         ({"preset": "paper", "image_size": 64}, "image_size", "Set it to 70 at least, or take preset tiny"),
+        ({"preset": "tiny", "image_size": 32}, "image_size", "Set it to 34 at least"),
         (
             {"preset": "small", "image_size": 64, "method": "stillgan", "phases": UNPRETRAINED},
             "image_size",

@@ -16,12 +16,13 @@ from hqgnet.config import Experiment
 from hqgnet.cue_bank import CueBank, without_cues
 from hqgnet.errors import ConfigurationError, QuorumError
 from hqgnet.exchange.packing import PACKED, pack, unpack
-from hqgnet.exchange.update import ARRAYS, CUES, HEADER, JSON_KEY
+from hqgnet.exchange.update import ARRAYS, HEADER, JSON_KEY
 from hqgnet.model_file import Model, load_model
 from server import wire
 from server.checkpoints import load_state
 from server.display import line_of
 from tests.unit.server.hospital import hospital
+from tests.unit.server.recorded import events, lent_in, requests
 
 Run = Callable[..., Any]
 LENDS = {"cue_bank": True, "minimum_hq_images": 4}
@@ -52,23 +53,6 @@ def with_bank(experiment: Experiment, **changes: Any) -> Experiment:
     given["federation"] |= {"cue_bank": {"enabled": True, "minimum_images": 4, "refresh": 2}} | changes
     given["evaluation"] |= {"every": 3}
     return Experiment.model_validate(given)
-
-
-def requests(run: Any, kind: str) -> list[tuple[int, Message]]:
-    return [
-        (message.metadata.dst_node_id - 1000, message)
-        for message in run.grid.requests
-        if message.metadata.message_type == kind
-    ]
-
-
-def events(run: Any, kind: str) -> list[dict[str, Any]]:
-    return [event for event in run.rows("progress.jsonl") if event["event"] == kind]
-
-
-def lent_in(message: Message) -> dict[str, Any]:
-    record = message.content.array_records.get(CUES)
-    return {} if record is None else unpack(record[PACKED].numpy())
 
 
 @pytest.fixture(scope="module")
