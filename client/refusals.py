@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from hqgnet.errors import ConfigurationError, DataError, OutputError
+from hqgnet.errors import ConfigurationError, DataError, HqgnetError, OutputError
 from hqgnet.exchange.update import MalformedMessageError, SiteError
 
 LOGGER = logging.getLogger("hqgnet.client")
@@ -47,7 +47,7 @@ def code_of(error: Exception) -> SiteError:
 
 def record(error: Exception, log: Path | None) -> None:
     """Write the reason of a refusal into the site's log; into the process's log if there is none."""
-    text = "".join(traceback.format_exception(error))
+    text = _told(error)
     if log is not None:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +57,18 @@ def record(error: Exception, log: Path | None) -> None:
         except OSError:
             LOGGER.exception("%s cannot be written", log)
     LOGGER.error("%s", text)
+
+
+def _told(error: Exception) -> str:
+    """Return what was refused in its own words; what nobody foresaw has its traceback."""
+    code = code_of(error)
+    if code is SiteError.INTERNAL or not isinstance(
+        error, RefusalError | MalformedMessageError | HqgnetError
+    ):
+        return "".join(traceback.format_exception(error))
+    reason = error.reason if isinstance(error, RefusalError) else error
+    cause = f"\n  because of {error.__cause__!r}" if error.__cause__ is not None else ""
+    return f"{code}: {reason}{cause}\n"
 
 
 def _is_torchs_out_of_memory(error: Exception) -> bool:

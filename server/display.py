@@ -150,7 +150,8 @@ class LiveDisplay:
 def _cues(event: Event) -> str:
     declined = "".join(f"  {site}: {code}" for site, code in event["failed"].items())
     if event["sites"]:
-        lent = f"{event['images']} HQ images of {len(event['sites'])} sites"
+        lenders = len(event["sites"])
+        lent = f"{event['images']} HQ images of {lenders} site{'s' if lenders > 1 else ''}"
         return f"{event['phase']:<9s} {event['round']:>4d}  bank of cues: {lent}{declined}"
     idle = (
         f"; without HQ images, and so without guides: {', '.join(event['without'])}"
