@@ -23,6 +23,7 @@ from hqgnet.config import Experiment, load_experiment
 from hqgnet.errors import ConfigurationError, ExitCode, HqgnetError, OutputError, Problem, RunFailedError
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.audit import AuditLog
+from hqgnet.tied import end_with
 from server.checkpoints import Position
 from server.context import RunContext
 from server.launch.registration import registered_name
@@ -48,14 +49,17 @@ def main(grid: Grid, context: Context) -> None:
     (negative: the experiment's), ``overwrite``, ``resume`` (go on with the run that the folder holds),
     ``federation`` (its YAML file: each site has to go by the name that its key was given to; empty where
     there are no keys), ``simulation-sites`` (a glob pattern or JSON list of site files; empty outside
-    simulations), and ``track`` (a tracker, or a JSON list of them). Paths are relative to the folder in which
-    the SuperLink was started.
+    simulations), ``simulation-process`` (the run ends when that process does, however it ends; 0: with no
+    other), and ``track`` (a tracker, or a JSON list of them). Paths are relative to the folder in which the
+    SuperLink was started.
 
     Raises:
         HqgnetError: After it has been written to the run directory's ``status.json``, so that Flower marks
             the run as failed.
     """
     settings = context.run_config
+    if process := int(str(settings.get("simulation-process", 0))):
+        end_with(process)
     experiment = _experiment(Path(str(settings["experiment"])), int(str(settings.get("seed", -1))))
     directory = RunDirectory(Path(str(settings.get("run-dir", "")) or f"runs/{experiment.name}").absolute())
     trackers = read_setting(str(settings.get("track", "")))

@@ -12,6 +12,7 @@ SETTINGS: Mapping[str, Setting] = {
     "run-dir": "",
     "federation": "",
     "simulation-sites": "",
+    "simulation-process": 0,
     "seed": -1,
     "overwrite": False,
     "resume": False,

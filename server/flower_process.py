@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hqgnet.errors import Problem, RunFailedError
+from hqgnet.tied import tied
 from server.flower_app import Setting, app_project, settings_toml
 from server.flower_environment import environment, executable, free_port
 
@@ -59,7 +60,11 @@ class LocalFlower:
         ]
         with (self._logs / "superlink.log").open("wb") as log:
             self._superlink = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), start_new_session=True
+                tied(command, signal.SIGKILL),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
             )
         return self
 
@@ -84,7 +89,11 @@ class LocalFlower:
         command += ["--federation-config", federation, "--run-config", str(run_config)]
         with (self._logs / "flower.log").open("wb") as log:
             self._stream = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=self._environment(), cwd=self._home
+                tied(command),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                cwd=self._home,
             )
 
     def ended(self) -> bool:

@@ -224,6 +224,7 @@ def _settings(simulation: Simulation, files: Sequence[Path]) -> dict[str, Settin
         "experiment": str(simulation.experiment.absolute()),
         "run-dir": str(simulation.directory.root.absolute()),
         "simulation-sites": json.dumps([str(file) for file in files]),
+        "simulation-process": os.getpid(),
         "seed": -1 if simulation.seed is None else simulation.seed,
         # What stood there has been cleared away before the run was submitted.
         "overwrite": True,

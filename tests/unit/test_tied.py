@@ -22,6 +22,14 @@ print(child.pid, flush=True)
 time.sleep(600)
 """
 
+TIED_TO_ANOTHER = """
+import time
+from hqgnet.tied import end_with
+end_with({process})
+print(flush=True)
+time.sleep(600)
+"""
+
 
 def is_sleeping(process: int) -> bool:
     try:
@@ -48,6 +56,21 @@ def test_a_tied_program_ends_with_its_killed_parent(name: str) -> None:
     while is_sleeping(child):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pidfd_open is Linux's")
+def test_a_process_ends_with_another_that_somebody_else_started() -> None:
+    other = subprocess.Popen(["/bin/sleep", "600"])
+    tied_to_it = [sys.executable, "-c", TIED_TO_ANOTHER.format(process=other.pid)]
+    with subprocess.Popen(tied_to_it, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.poll() is None
+        other.kill()
+        other.wait(10)
+        assert process.wait(10) == -signal.SIGKILL
+    late = subprocess.run(tied_to_it, cwd=ROOT, timeout=10, check=False)
+    assert late.returncode == -signal.SIGKILL
 
 
 def test_a_program_whose_parent_is_gone_already_does_not_start(tmp_path: Path) -> None:
