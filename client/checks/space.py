@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from hqgnet.generations import GENERATIONS
 from hqgnet.presets import PresetName
 
 # Parameters in millions of an experiment in colour: cue extractor, generator, discriminator, downstream
@@ -16,7 +17,6 @@ _MILLIONS = MappingProxyType(
         "tiny": (0.71, 1.10, 0.04, 0.26, 0.78),
     }
 )
-_GENERATIONS = 3  # of a phase's private state
 _FLOAT = 4  # bytes
 _OTHER_DISK_GB = 0.5  # pictures, logs, bundles
 _LIBRARIES_GB = 3.0  # the process with its libraries, Flower's processes, and a message in flight
@@ -38,7 +38,7 @@ def disk_needed_gb(preset: PresetName) -> float:
     pretrain = discriminator + 2 * (cue + decoder)
     enhance = discriminator + 2 * (cue + generator + discriminator)
     cooperate = enhance + 2 * task
-    kept = _GENERATIONS * (pretrain + enhance + cooperate) + cooperate
+    kept = GENERATIONS * (pretrain + enhance + cooperate) + cooperate
     return kept * _FLOAT / 1e3 + _OTHER_DISK_GB
 
 
