@@ -64,7 +64,7 @@ def site_guidance(
             remedy = "Name a folder of HQ images, or take a model of a run whose sites share or lend cues"
             raise DataError(Problem(where, what, remedy))
         return stored.to(device)
-    return torch.cat(_described(networks, [(data, guides)], experiment.image_size, device))
+    return torch.cat(described_samples(networks, [(data, guides)], experiment.image_size, device))
 
 
 def guidance_of(guides: Tensor | None, index: int) -> Tensor | None:
@@ -99,15 +99,16 @@ def described(
     networks: Networks, data: Sequence[SiteData], image_size: int, device: torch.device
 ) -> list[Tensor]:
     """Return v_z ``(1, 64)`` of each of the sites' HQ training images; none if the method takes no guide."""
-    return _described(networks, [(site, site.hq["train"]) for site in data], image_size, device)
+    return described_samples(networks, [(site, site.hq["train"]) for site in data], image_size, device)
 
 
-def _described(
+def described_samples(
     networks: Networks,
     images: Sequence[tuple[SiteData, Sequence[Sample]]],
     image_size: int,
     device: torch.device,
 ) -> list[Tensor]:
+    """Return v_z ``(1, 64)`` of each of some sites' images; none if the method takes no guide."""
     described = (
         image_guidance(networks, read_image(sample.path, site.config.channels), image_size, device)
         for site, samples in images
