@@ -35,6 +35,25 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Difference(Estimate):
+    """By how much one model's mean over sites lies above another's, of the same images.
+
+    Attributes:
+        seeds: The same of each seed alone, in the order of seeds.
+    """
+
+    seeds: tuple[float, ...]
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval, which is over images, leaves out 0, and every seed is on the same side of it.
+
+        Training with an adversary ends elsewhere with another seed; no interval over images knows of that.
+        """
+        return not self.low <= 0 <= self.high and len({seed > 0 for seed in self.seeds}) == 1
+
+
+@dataclass(frozen=True)
 class Matrix:
     """One figure of all models at all sites.
 
@@ -150,25 +169,43 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
 
 def differences(
     values: Sequence[Value], metric: str, base: str, *, draws: int = DRAWS
-) -> dict[str, Estimate]:
+) -> dict[str, Difference]:
     """Return by how much each model's mean over sites lies above that of ``base``, of the same images.
 
     Only sites and images that have the figure for both count. A model of other sites than ``base`` is absent.
     """
     images = per_image(values, metric)
+    by_seed = [
+        per_image((value for value in values if value.seed == seed), metric)
+        for seed in sorted({value.seed for value in values})
+    ]
     found = {}
     for model in dict.fromkeys(model for model, _ in images if model not in (base, ORIGINAL)):
-        pairs = {}
-        for site in (site for of, site in images if of == model and (base, site) in images):
-            mine, other = images[(model, site)], images[(base, site)]
-            both = sorted(mine.keys() & other.keys())
-            if both:
-                pairs[site] = np.array([mine[image] - other[image] for image in both])
+        pairs = _paired(images, model, base)
         if pairs:
             drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
-            mean = float(np.mean([change.mean() for change in pairs.values()]))
-            found[model] = Estimate(mean, *_interval(drawn), sum(map(len, pairs.values())))
+            of_seeds = [_paired(figures, model, base) for figures in by_seed]
+            seeds = tuple(_mean_over_sites(changes) for changes in of_seeds if changes)
+            count = sum(map(len, pairs.values()))
+            found[model] = Difference(_mean_over_sites(pairs), *_interval(drawn), count, seeds)
     return found
+
+
+def _paired(
+    images: Mapping[tuple[str, str], Mapping[int, float]], model: str, base: str
+) -> dict[str, Images]:
+    """Return, by site, each image's figure of ``model`` less that of ``base``, where it has both."""
+    pairs = {}
+    for site in (site for of, site in images if of == model and (base, site) in images):
+        mine, other = images[(model, site)], images[(base, site)]
+        both = sorted(mine.keys() & other.keys())
+        if both:
+            pairs[site] = np.array([mine[image] - other[image] for image in both])
+    return pairs
+
+
+def _mean_over_sites(pairs: Mapping[str, Images]) -> float:
+    return float(np.mean([change.mean() for change in pairs.values()]))
 
 
 def _share(federated: float | None, pooled: float | None, base: float | None) -> float | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from server.comparison.judging import ORIGINAL
-from server.comparison.matrix import Estimate, Matrix, Verdict
+from server.comparison.matrix import Difference, Matrix, Verdict
 
 
 def matrix_text(matrix: Matrix, sites: Sequence[str], decimals: int) -> str:
-    """Return the model x site matrix: mean and 95 % interval over images, mean over sites, worst site."""
-    header = ["model", *sites, "mean over sites", "worst site"]
+    """Return the model x site matrix: mean and 95 % interval over images, mean over sites, worst site.
+
+    Of several seeds each one's mean over sites too.
+    """
+    several = max(map(len, matrix.seeds.values()), default=0) > 1
+    header = ["model", *sites, "mean over sites", *(["of each seed"] if several else []), "worst site"]
     lines = [header]
     for model in sorted(matrix.mean, key=lambda name: name != ORIGINAL):
         line = [model]
@@ -18,7 +22,9 @@ def matrix_text(matrix: Matrix, sites: Sequence[str], decimals: int) -> str:
             found = matrix.cells.get((model, site))
             line.append("n/a" if found is None else _interval(found.mean, found.low, found.high, decimals))
         total, (site, worst) = matrix.mean[model], matrix.worst[model]
-        line += [_interval(total.mean, total.low, total.high, decimals), f"{worst:.{decimals}f} ({site})"]
+        line.append(_interval(total.mean, total.low, total.high, decimals))
+        line += [_listed(matrix.seeds[model], decimals)] if several else []
+        line.append(f"{worst:.{decimals}f} ({site})")
         lines.append(line)
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     drawn = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -43,13 +49,19 @@ def verdict_text(verdict: Verdict, metric: str) -> str:
     return text
 
 
-def differences_text(changes: Mapping[str, Estimate], base: str, decimals: int) -> str:
-    """Return each model's difference from ``base``, and at which the interval leaves out 0."""
+def differences_text(changes: Mapping[str, Difference], base: str, decimals: int) -> str:
+    """Return each model's difference from ``base``, and which is clear of 0 (:attr:`Difference.is_clear`)."""
     lines = []
     for model, found in changes.items():
-        clear = "" if found.low <= 0 <= found.high else ", clear of 0"
-        lines.append(f"{model} less {base}: {_interval(found.mean, found.low, found.high, decimals)}{clear}")
+        line = f"{model} less {base}: {_interval(found.mean, found.low, found.high, decimals)}"
+        if len(found.seeds) > 1:
+            line += f", of each seed {_listed(found.seeds, decimals, sign='+')}"
+        lines.append(line + (", clear of 0" if found.is_clear else ""))
     return "\n".join(lines)
+
+
+def _listed(figures: Sequence[float], decimals: int, sign: str = "") -> str:
+    return ", ".join(f"{figure:{sign}.{decimals}f}" for figure in figures)
 
 
 def _interval(mean: float, low: float, high: float, decimals: int) -> str:

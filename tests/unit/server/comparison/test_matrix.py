@@ -10,7 +10,7 @@ import pytest
 from hqgnet.errors import DataError
 from server.comparison.judging import Value, read_values, write_values
 from server.comparison.matrix import build_matrix, differences, verdict
-from server.comparison.table import differences_text
+from server.comparison.table import differences_text, matrix_text
 
 
 def values(model: str, site: str, figures: list[float | None], seed: int = 1) -> list[Value]:
@@ -100,3 +100,27 @@ def test_differences_are_of_the_same_images_and_sites_alone() -> None:
     found = changes["other"]
     assert (found.mean, found.low, found.high, found.images) == (pytest.approx(1.5),) * 3 + (4,)
     assert differences_text(changes, "plain", 2) == "other less plain: 1.50 [1.50, 1.50], clear of 0"
+
+
+def test_a_difference_that_seeds_disagree_on_is_not_clear() -> None:
+    images = [
+        *values("plain", "a", [10, 20], seed=1),
+        *values("plain", "a", [10, 20], seed=2),
+        *values("better", "a", [12, 22], seed=1),
+        *values("better", "a", [11, 21], seed=2),
+        *values("luckier", "a", [14, 24], seed=1),
+        *values("luckier", "a", [9, 19], seed=2),
+    ]
+    changes = differences(images, "psnr", "plain")
+    assert changes["luckier"].low > 0
+    assert differences_text(changes, "plain", 1).splitlines() == [
+        "better less plain: 1.5 [1.5, 1.5], of each seed +2.0, +1.0, clear of 0",
+        "luckier less plain: 1.5 [1.5, 1.5], of each seed +4.0, -1.0",
+    ]
+
+
+def test_the_means_of_several_seeds_stand_beside_each_other() -> None:
+    one = values("plain", "a", [10, 20])
+    assert "of each seed" not in matrix_text(build_matrix(one, "psnr"), ["a"], 1)
+    text = matrix_text(build_matrix([*one, *values("plain", "a", [11, 21], seed=2)], "psnr"), ["a"], 1)
+    assert "15.0, 16.0" in text
