@@ -234,10 +234,6 @@ def _of_cue_bank(experiment: Experiment) -> Iterator[Mistake]:
         name = "guidance_vector" if ablation.guidance_vector == "feature" else "feature_matching"
         what = f"a bank holds vectors, and ablation.{name} wants feature maps of HQ images"
         yield Mistake(key, True, what, off)
-    if not federation.share_normalization:
-        what = "each site's cue extractor would have its own normalisation, and its cues another meaning"
-        remedy = f"{off}, or federation.share_normalization to true"
-        yield Mistake(key, True, what, remedy)
     for group, why in (
         ("cue_extractor", "each site's cues would mean something else"),
         ("generator", "a site without HQ images, which trains it alone, would send nothing"),

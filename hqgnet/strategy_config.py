@@ -78,7 +78,8 @@ class StrategyConfig(BaseModel):
     )
     share_normalization: bool = Field(
         True,
-        description="average batch normalisation too; else it stays local (fedbn: false; arXiv 2102.07623)",
+        description="average batch normalisation too; else it stays local (fedbn: false; arXiv 2102.07623), "
+        "the cue extractor's only without cue_bank",
     )
     minimum_sites: int = Field(
         2, ge=1, description="wait for so many sites, and so many valid replies a round"

@@ -130,7 +130,8 @@ def shared_keys(
         networks: Decides the names; values do not matter.
         phase: See :func:`shared_groups`.
         experiment: See :func:`shared_groups`; without ``federation.share_normalization`` everything of batch
-            normalisation layers stays at the site (FedBN, arXiv 2102.07623).
+            normalisation layers stays at the site (FedBN, arXiv 2102.07623), but for a cue extractor whose
+            cues go into a bank.
         has_labels: See :func:`shared_groups`.
         has_hq: See :func:`shared_groups`.
     """
@@ -164,8 +165,17 @@ def local_keys(networks: Module, federation: FederationConfig) -> tuple[str, ...
 def keys_of(networks: Module, groups: Iterable[str], federation: FederationConfig) -> tuple[str, ...]:
     """Return the names in ``groups`` that are not local, nor batch normalisation where that is local."""
     prefixes = tuple(f"{group}." for group in groups if group not in federation.local_groups)
-    kept_home = set() if federation.share_normalization else normalization_keys(networks)
+    kept_home = _normalization_at_home(networks, federation)
     return tuple(name for name in _names(networks) if name.startswith(prefixes) and name not in kept_home)
+
+
+def _normalization_at_home(networks: Module, federation: FederationConfig) -> set[str]:
+    """Of a cue extractor whose cues go into a bank it travels all the same: they have to mean the same."""
+    if federation.share_normalization:
+        return set()
+    kept = normalization_keys(networks)
+    lent = federation.cue_bank.enabled
+    return {name for name in kept if not (lent and name.startswith("cue_extractor."))}
 
 
 def normalization_keys(networks: Module) -> set[str]:

@@ -64,7 +64,6 @@ def test_other_values_are_refused(given: Any) -> None:
         ({"ablation": {"feature_matching": "features"}}, "ablation.feature_matching"),
         ({"federation": {"strategy": "fedper", "local_groups": ["cue_extractor"]}}, "cue_extractor is local"),
         ({"federation": {"strategy": "fedper", "local_groups": ["generator"]}}, "generator is local"),
-        ({"federation": {"strategy": "fedbn"}}, "normalisation"),
     ],
 )
 def test_cues_that_cannot_be_compared_are_refused_with_a_remedy(changes: dict[str, Any], word: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from hqgnet.config import Experiment, FederationConfig, PhaseConfig, PhasesConfig
+from hqgnet.cue_bank_config import CueBankConfig
 from hqgnet.exchange.groups import (
     GROUPS,
+    cue_keys,
     evaluation_keys,
     local_keys,
     normalization_keys,
@@ -164,6 +166,17 @@ def test_local_normalization_keeps_all_of_batch_normalization_home(networks: Net
     # Every parameter travels or stays; none is forgotten.
     travelling = {key for phase in ("pretrain", "cooperate") for key in shared_keys(networks, phase, local)}  # type: ignore[arg-type]
     assert travelling | set(local_keys(networks, local.federation)) == set(networks.state_dict())
+
+
+def test_with_a_bank_of_cues_the_cue_extractors_normalization_travels(networks: Networks) -> None:
+    bank = CueBankConfig(enabled=True)
+    local = experiment_of(federation=FederationConfig(share_normalization=False, cue_bank=bank))
+    kept = normalization_keys(networks)
+    cues = {key for key in kept if key.startswith("cue_extractor.")}
+    assert cues and cues < kept
+    assert kept & set(shared_keys(networks, "cooperate", local)) == cues
+    assert cues <= set(cue_keys(networks, local))
+    assert kept & set(local_keys(networks, local.federation)) == kept - cues
 
 
 def test_evaluation_needs_no_discriminator_or_decoder(networks: Networks) -> None:

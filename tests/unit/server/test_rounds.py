@@ -244,38 +244,3 @@ def test_sites_without_masks_may_sit_out_only_if_enough_remain(
     assert [set(row["sites"]) for row in run.rows("rounds.jsonl")] == [{"site-0"}]
     with pytest.raises(ConfigurationError, match="1 sites have masks, 2 are wanted"):
         federate(with_federation(experiment, minimum_sites=2), tiny_site_files, unlabelled={1})
-
-
-def test_local_normalization_stays_at_the_site(
-    federate: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
-) -> None:
-    experiment = with_federation(shorten(quick_experiment, pretrain=1, enhance=1), share_normalization=False)
-    run = federate(experiment, tiny_site_files)
-    keys = {
-        key
-        for message in [*run.grid.requests, *run.grid.replies]
-        if ARRAYS in message.content.array_records
-        for key in wire.read_arrays(message.content)
-    }
-    assert keys and not any("running_mean" in key or "num_batches_tracked" in key for key in keys)
-    personal = [load_model(f.parent / "work" / run.run_id / "model.safetensors") for f in run.files]
-    means = [model.networks.state_dict() for model in personal]
-    name = next(key for key in means[0] if key.startswith("generator") and key.endswith("running_mean"))
-    assert not torch.equal(means[0][name], means[1][name])
-
-
-def test_where_a_part_stays_at_the_sites_the_last_round_stands(
-    federate: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
-) -> None:
-    """A site has its own part of the last round alone: beside an earlier round's weights it fits nothing."""
-    sections = {
-        "evaluation": quick_experiment.evaluation.model_copy(update={"every": 1}),
-        "training": quick_experiment.training.model_copy(update={"learning_rate": 0.05}),
-    }
-    experiment = shorten(quick_experiment, enhance=3).model_copy(update=sections)
-    run = federate(with_federation(experiment, share_normalization=False), tiny_site_files)
-    rows = [row for row in run.rows("metrics.jsonl") if row["kind"] == "site-mean"]
-    scores = {row["round"]: row["psnr_enhanced"] for row in rows if row["split"] == "validation"}
-    assert max(scores, key=lambda number: scores[number]) < 3
-    best = load_model(run.directory.models / "best.safetensors")
-    assert best.details["round"] == 3 and "stays at each site" in best.details["chosen"]
