@@ -20,13 +20,13 @@ SERVER = "server: {address: 'localhost:8443', ca: ca.pem, key: site-1.key}\n"
 
 
 def bundle(version: str = __version__) -> bytes:
-    """Build a bundle as Flower does: files, and a manifest with their hashes."""
+    """Build a bundle as Flower does: files, and a manifest with their hashes. The same bytes every time."""
     files = {"pyproject.toml": f'[project]\nname = "x"\nversion = "{version}"\n'.encode()}
     manifest = "\n".join(f"{path},{hashlib.sha256(data).hexdigest()},8" for path, data in files.items())
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for path, data in {**files, ".info/CONTENT": manifest.encode()}.items():
-            archive.writestr(path, data)
+            archive.writestr(zipfile.ZipInfo(path), data)
     return written.getvalue()
 
 
