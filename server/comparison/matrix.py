@@ -172,36 +172,46 @@ def differences(
 ) -> dict[str, Difference]:
     """Return by how much each model's mean over sites lies above that of ``base``, of the same images.
 
-    Only sites and images that have the figure for both count. A model of other sites than ``base`` is absent.
+    Only seeds, sites and images that have the figure for both count. A model of other sites than ``base`` is
+    absent.
     """
-    images = per_image(values, metric)
     by_seed = [
         per_image((value for value in values if value.seed == seed), metric)
         for seed in sorted({value.seed for value in values})
     ]
     found = {}
-    for model in dict.fromkeys(model for model, _ in images if model not in (base, ORIGINAL)):
-        pairs = _paired(images, model, base)
-        if pairs:
-            drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
-            of_seeds = [_paired(figures, model, base) for figures in by_seed]
-            seeds = tuple(_mean_over_sites(changes) for changes in of_seeds if changes)
-            count = sum(map(len, pairs.values()))
-            found[model] = Difference(_mean_over_sites(pairs), *_interval(drawn), count, seeds)
+    for model in dict.fromkeys(value.model for value in values if value.model not in (base, ORIGINAL)):
+        of_seeds = [paired for figures in by_seed if (paired := _paired(figures, model, base))]
+        if not of_seeds:
+            continue
+        pairs = _mean_over_seeds(of_seeds)
+        drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
+        seeds = tuple(_mean_over_sites(_mean_over_seeds([one])) for one in of_seeds)
+        count = sum(map(len, pairs.values()))
+        found[model] = Difference(_mean_over_sites(pairs), *_interval(drawn), count, seeds)
     return found
 
 
 def _paired(
     images: Mapping[tuple[str, str], Mapping[int, float]], model: str, base: str
-) -> dict[str, Images]:
-    """Return, by site, each image's figure of ``model`` less that of ``base``, where it has both."""
-    pairs = {}
-    for site in (site for of, site in images if of == model and (base, site) in images):
-        mine, other = images[(model, site)], images[(base, site)]
-        both = sorted(mine.keys() & other.keys())
-        if both:
-            pairs[site] = np.array([mine[image] - other[image] for image in both])
-    return pairs
+) -> dict[tuple[str, int], float]:
+    """Return, by site and image, the figure of ``model`` less that of ``base``, where it has both."""
+    return {
+        (site, image): mine - images[(base, site)][image]
+        for (of, site), figures in images.items()
+        if of == model and (base, site) in images
+        for image, mine in figures.items()
+        if image in images[(base, site)]
+    }
+
+
+def _mean_over_seeds(of_seeds: Sequence[Mapping[tuple[str, int], float]]) -> dict[str, Images]:
+    """Return each site's changes, image by image, each its mean over the seeds that have it."""
+    found: dict[str, list[float]] = {}
+    for site, image in sorted({place for pairs in of_seeds for place in pairs}):
+        changes = [pairs[(site, image)] for pairs in of_seeds if (site, image) in pairs]
+        found.setdefault(site, []).append(float(np.mean(changes)))
+    return {site: np.array(changes) for site, changes in found.items()}
 
 
 def _mean_over_sites(pairs: Mapping[str, Images]) -> float:

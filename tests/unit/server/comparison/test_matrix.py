@@ -119,6 +119,16 @@ def test_a_difference_that_seeds_disagree_on_is_not_clear() -> None:
     ]
 
 
+def test_a_difference_is_of_the_same_seeds() -> None:
+    images = [
+        *values("plain", "a", [10, 20], seed=1),
+        *values("plain", "a", [0, 10], seed=2),
+        *values("better", "a", [11, 21], seed=1),
+    ]
+    found = differences(images, "psnr", "plain")["better"]
+    assert (found.mean, found.seeds) == (1.0, (1.0,))
+
+
 def test_the_means_of_several_seeds_stand_beside_each_other() -> None:
     one = values("plain", "a", [10, 20])
     assert "of each seed" not in matrix_text(build_matrix(one, "psnr"), ["a"], 1)
