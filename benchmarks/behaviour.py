@@ -13,19 +13,21 @@ For each model and site, on the test images (``--split``):
 - ``cue_length``, ``cue_spread``: length of the mean v_z over the first ``--guides`` HQ images; root of the
   summed variances over that length.
 
-A figure that a site or a model has not is null.
+A figure that a site or a model has not is n/a, null in JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.harness import Result, arguments, environment, report
+from benchmarks.harness import Result, environment, processors, report
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.evaluation import Judged, judge
@@ -39,7 +41,9 @@ _GUIDES = 12
 
 def main(given: Sequence[str] | None = None) -> None:
     """Look at models, and report."""
-    parser = arguments("What trained models do to sites' images.")
+    parser = argparse.ArgumentParser(description="What trained models do to sites' images.")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    parser.add_argument("--threads", type=int, default=processors(), help="for torch")
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--sites", required=True, metavar="GLOB")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
@@ -53,7 +57,10 @@ def main(given: Sequence[str] | None = None) -> None:
         result[str(file)] = {
             site.config.name: behaviour(model, site, chosen.split, chosen.guides) for site in sites
         }
-    report(result, as_json=chosen.json)
+        if not chosen.json:
+            sys.stdout.write(_table(file, result[str(file)]))
+    if chosen.json:
+        report(result, as_json=True)
 
 
 @torch.inference_mode()
@@ -115,6 +122,18 @@ def _cues(model: Model, site: SiteData, guides: int) -> Result:
         "cue_length": length,
         "cue_spread": float(cues.var(dim=0).sum().sqrt()) / length if length else None,
     }
+
+
+def _table(file: Path, sites: Mapping[str, Result]) -> str:
+    """Return a line a figure, a column a site."""
+    width = max(map(len, sites)) + 2
+    head = f"{file}\n{'':<22}" + "".join(f"{name:>{max(width, 10)}}" for name in sites)
+    lines = [head]
+    for figure in dict.fromkeys(name for row in sites.values() for name in row):
+        values = (row.get(figure) for row in sites.values())
+        shown = ("n/a" if value is None else f"{value:.4f}" for value in values)
+        lines.append(f"{figure:<22}" + "".join(f"{text:>{max(width, 10)}}" for text in shown))
+    return "\n".join(lines) + "\n"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
