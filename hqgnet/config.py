@@ -214,6 +214,18 @@ class Experiment(_Frozen):
         """Return Adam's step size in phase ``name``."""
         return self.phase(name).learning_rate or self.training.learning_rate
 
+    def schedule(self, name: PhaseName, step: int) -> float:
+        """Return the factor, in (0, 1], of the step sizes of phase ``name`` at ``step``, counted from 0.
+
+        It is a function of the step alone, so that a site that missed a round is where the others are.
+        """
+        if self.training.schedule == "constant":
+            return 1.0
+        length = self.phase(name)
+        steps = length.rounds * length.steps
+        # The last step still moves: the one after it would not.
+        return min(1.0, max(1, steps - step) / (steps - steps // 2))
+
     def to_json(self) -> str:
         """Canonical JSON: equal experiments give equal text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))

@@ -37,6 +37,11 @@ class TrainingConfig(_Frozen):
     task_learning_rate: float | None = Field(
         None, gt=0, le=1, description="the downstream network's step size; learning_rate if not given"
     )
+    schedule: Literal["constant", "linear"] = Field(
+        "constant",
+        description="step sizes within a phase: as given, or from the middle of its steps falling to 0 (as "
+        "CycleGAN, arXiv 1703.10593): a GAN then swings less where it ends",
+    )
     betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's momentum terms")
     cue_extractor: Literal["finetune", "frozen"] = Field(
         "finetune", description="after pretraining: train the whole cue extractor, or only its last layer"

@@ -126,6 +126,9 @@ class LocalTrainer:
         taken = 0
         with self._together(phase, runner) as batches:
             for index in range(first_step, first_step + steps):
+                factor = self.experiment.schedule(phase, index)
+                for adam in runner.optimizers.values():
+                    adam.scale(factor)
                 for name, value in mean_over_ranks(runner.step(batches, index)).items():
                     totals[name] = totals[name] + value if name in totals else value.double()
                 taken += 1

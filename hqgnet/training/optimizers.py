@@ -29,6 +29,7 @@ class NamedAdam:
         self, parameters: Iterator[tuple[str, nn.Parameter]], training: TrainingConfig, learning_rate: float
     ) -> None:
         self._named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+        self._learning_rate = learning_rate
         parameters_only = [parameter for _, parameter in self._named]
         # One pass over parameter, gradient and moments in place of a dozen.
         fused = all(parameter.device.type in _FUSED_ON for parameter in parameters_only)
@@ -38,6 +39,11 @@ class NamedAdam:
     def names(self) -> list[str]:
         """Names of the parameters, in order."""
         return [name for name, _ in self._named]
+
+    def scale(self, factor: float) -> None:
+        """Let the next steps be ``factor`` times as long as the learning rate says."""
+        for group in self._adam.param_groups:
+            group["lr"] = factor * self._learning_rate
 
     def zero_grad(self) -> None:
         """Forget the gradients of the last step."""

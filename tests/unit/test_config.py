@@ -44,6 +44,26 @@ def test_a_phase_may_have_its_own_learning_rate(tmp_path: Path) -> None:
     assert experiment.learning_rate("cooperate") == 1e-4
 
 
+def test_a_linear_schedule_falls_over_the_second_half_of_each_phase(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{rounds: 1, steps: 10}", "{rounds: 4, steps: 5}")
+    constant = load_experiment(written(tmp_path, text))
+    assert {constant.schedule("pretrain", step) for step in range(20)} == {1.0}
+    linear = load_experiment(written(tmp_path, text + "training: {schedule: linear}\n"))
+    factors = [linear.schedule("pretrain", step) for step in range(20)]
+    assert factors[:11] == [1.0] * 11
+    assert factors[11:] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    # Whoever goes on past the end moves still.
+    assert linear.schedule("pretrain", 20) == pytest.approx(0.1)
+
+
+def test_a_schedule_of_one_step_is_that_step(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{rounds: 1, steps: 10}", "{rounds: 1, steps: 1}")
+    assert (
+        load_experiment(written(tmp_path, text + "training: {schedule: linear}\n")).schedule("pretrain", 0)
+        == 1
+    )
+
+
 def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     text = (
         MINIMAL.replace("channels: 3", "channels: 4") + "presett: tiny\ntraining: {batch_size: 0, betaz: 1}\n"

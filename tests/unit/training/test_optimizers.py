@@ -37,6 +37,22 @@ def test_it_is_torchs_adam_to_rounding() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
+def test_a_scaled_step_is_so_much_shorter_and_the_next_may_be_whole() -> None:
+    training = TrainingConfig()
+    ours, plain = network(), network()
+    adam = NamedAdam(ours.named_parameters(), training, 1e-3)
+    reference = torch.optim.Adam(
+        plain.parameters(), lr=1e-3, betas=training.betas, foreach=False, fused=False
+    )
+    for step, factor in enumerate((1.0, 0.25, 1.0)):
+        adam.scale(factor)
+        reference.param_groups[0]["lr"] = factor * 1e-3
+        take(adam, ours, step)
+        take(reference, plain, step)
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
 def test_restored_moments_belong_to_their_weights() -> None:
     """A disk keeps numbers row by row; the fused step walks over them as the parameter lies in memory."""
     unbroken, resumed = network(), network()

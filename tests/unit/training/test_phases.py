@@ -54,6 +54,30 @@ def test_training_lowers_the_reconstruction_loss(
     assert trainer.train("pretrain", 23, 3).losses["reconstruction"] < 0.8 * first
 
 
+def test_every_optimizer_of_a_phase_follows_the_schedule(
+    tiny_sites: list[SiteData], tiny_experiment: Experiment
+) -> None:
+    """The second half of a phase: constant and linear part there, and a step at a tenth moves a tenth."""
+    phases = tiny_experiment.phases.model_copy(
+        update={"cooperate": tiny_experiment.phases.cooperate.model_copy(update={"rounds": 4, "steps": 5})}
+    )
+    moves = []
+    for schedule in ("constant", "linear"):
+        training = tiny_experiment.training.model_copy(update={"schedule": schedule})
+        experiment = tiny_experiment.model_copy(update={"training": training, "phases": phases})
+        trainer = LocalTrainer(experiment, tiny_sites[:1], CPU)
+        before = snapshot(trainer)
+        trainer.train("cooperate", 19, 1)
+        names = [name for name, _ in trainer.networks.named_parameters()]
+        moves.append({name: float((trainer.state()[name] - before[name]).norm()) for name in names})
+    constant, linear = moves
+    for group in ("cue_extractor", "generator", "discriminator", "task"):
+        moved = [name for name in constant if name.startswith(group) and constant[name] > 1e-3]
+        assert moved
+        for name in moved:
+            assert linear[name] == pytest.approx(constant[name] / 10, rel=0.02)
+
+
 def test_a_frozen_trunk_keeps_weights_and_statistics(
     tiny_sites: list[SiteData], tiny_experiment: Experiment
 ) -> None:
