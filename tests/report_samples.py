@@ -188,6 +188,26 @@ def write_comparison(folder: Path, **changes: Any) -> Path:
     return folder
 
 
+def write_variants(folder: Path) -> Path:
+    """Write what ``compare --variants`` leaves of two seeds: one variant is better with both, one with one."""
+    folder.mkdir(parents=True)
+    variants = {"plain": None, "better": {"seed": 1}, "luckier": {"seed": 2}}
+    plan = {"experiment": experiment(), "sites": list(SITES[:2]), "variants": variants}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    gains = {"original": (0, 0), "plain": (3, 4), "better": (4, 6), "luckier": (7, 3)}
+    write_values(
+        folder / "values.csv",
+        [
+            Value(seed, model, site, image, "psnr", 15.0 + of_seeds[seed - 1] + 0.3 * image)
+            for model, of_seeds in gains.items()
+            for seed in (1, 2)
+            for site in SITES[:2]
+            for image in range(5)
+        ],
+    )
+    return folder
+
+
 def write_model(path: Path, plan: Experiment) -> Path:
     """Write an untrained model that says its downstream network has been trained."""
     networks = build_networks(plan.numbers, plan.channels, seed=1)

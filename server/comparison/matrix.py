@@ -120,7 +120,7 @@ class Verdict:
     Attributes:
         sites: Sites that have the figure for the federation and for themselves alone.
         better: Those at which the federated model beats the site's own.
-        certainly: Those of them at which the interval of the paired difference lies above 0.
+        clearly: Those of them at which the difference is clear of 0 (:attr:`Difference.is_clear`).
         kept: Share of the pooled model's gain over the originals that the federation keeps, mean over sites;
             None without a pooled gain.
         kept_over_alone: The same over the sites' own models.
@@ -128,7 +128,7 @@ class Verdict:
 
     sites: tuple[str, ...]
     better: tuple[str, ...]
-    certainly: tuple[str, ...]
+    clearly: tuple[str, ...]
     kept: float | None
     kept_over_alone: float | None
 
@@ -140,17 +140,15 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
         for model, site in matrix.cells
         if model == "federated" and (f"alone {site}", site) in matrix.cells
     )
-    images = per_image(values, matrix.metric)
     sign = -1.0 if matrix.metric in LOWER_IS_BETTER else 1.0
-    better, certainly = [], []
+    better, clearly = [], []
     for site in sites:
-        federated, alone = images[("federated", site)], images[(f"alone {site}", site)]
-        both = sorted(federated.keys() & alone.keys())
-        difference = sign * np.array([federated[image] - alone[image] for image in both])
-        if difference.mean() > 0:
+        own = f"alone {site}"
+        both = [value for value in values if value.site == site and value.model in ("federated", own)]
+        found = differences(both, matrix.metric, own, draws=draws).get("federated")
+        if found is not None and sign * found.mean > 0:
             better.append(site)
-            if _interval(_resampled(difference, site, draws))[0] > 0:
-                certainly.append(site)
+            clearly += [site] if found.is_clear else []
 
     def total(model: str) -> float | None:
         found = [matrix.cells.get((model.format(site=site), site)) for site in sites]
@@ -161,7 +159,7 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
     return Verdict(
         tuple(sites),
         tuple(better),
-        tuple(certainly),
+        tuple(clearly),
         _share(federation, pooled, total(ORIGINAL)),
         _share(federation, pooled, total("alone {site}")),
     )

@@ -39,7 +39,7 @@ def verdict_text(verdict: Verdict, metric: str) -> str:
     better = ", ".join(verdict.better) or "none"
     text = (
         f"{metric}: the federation beats the site's own model at {len(verdict.better)} of "
-        f"{len(verdict.sites)} sites ({better}), at {len(verdict.certainly)} with a 95 % interval above 0"
+        f"{len(verdict.sites)} sites ({better}), at {len(verdict.clearly)} clear of 0"
     )
     for share, over in ((verdict.kept, "over the originals"), (verdict.kept_over_alone, "over sites alone")):
         if share is not None and share > 0:

@@ -1,10 +1,10 @@
-"""A comparison's model x site matrix as a heat map, and what it says of federating."""
+"""A comparison's model x site matrix as a heat map, and what it says: of federating, or of variants."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,15 @@ from hqgnet.errors import ConfigurationError, DataError, Problem
 from hqgnet.report.figures import NOT_AVAILABLE, Figure, difference, present, write, write_change
 from hqgnet.report.interval import MeanInterval, mean_interval
 from server.comparison.judging import ORIGINAL, Value, read_values
-from server.comparison.matrix import Estimate, Matrix, build_matrix, per_image, verdict
+from server.comparison.matrix import (
+    Difference,
+    Estimate,
+    Matrix,
+    build_matrix,
+    differences,
+    per_image,
+    verdict,
+)
 from server.comparison.table import verdict_text
 from server.report.record import Json, RunRecord
 
@@ -26,24 +34,38 @@ class HeatCell:
     Attributes:
         mean: Over images.
         interval: 95 %, as it is written.
-        change: Against the site's own model; empty where that is not known.
+        change: Against the model that others are held against; empty where that is not known.
         style: CSS class, from ``heat-down4`` to ``heat-up4``.
+        is_held_against: Whether this is the model that others at the site are held against.
     """
 
     mean: str
     interval: str
     change: str
     style: str
+    is_held_against: bool = False
 
 
 @dataclass(frozen=True)
 class HeatRow:
-    """A model at every site."""
+    """A model at every site.
+
+    Attributes:
+        model: Its name.
+        cells: A site each.
+        mean: Over sites.
+        seeds: The mean over sites of each seed; empty where there is nothing to tell apart.
+        worst: The worst site.
+        difference: From ``base``, of the same images: mean, interval, seeds, whether it is clear of 0; empty
+            where there is none.
+    """
 
     model: str
     cells: list[HeatCell]
     mean: HeatCell
+    seeds: str
     worst: str
+    difference: list[str]
 
 
 @dataclass(frozen=True)
@@ -53,13 +75,14 @@ class HeatMap:
     Attributes:
         figure: Which.
         rows: A model each.
-        verdict: Whether federating pays, in words; empty where more is not always better.
-        widest: Largest difference from a site's own model.
+        verdicts: Whether federating pays, or which variants differ clearly, in words; empty where more is not
+            always better.
+        widest: Largest difference from the model that others are held against.
     """
 
     figure: Figure
     rows: list[HeatRow]
-    verdict: str
+    verdicts: list[str]
     widest: str
 
 
@@ -68,6 +91,7 @@ class ComparisonPage:
     """The section.
 
     Attributes:
+        base: The variant that others are held against; empty where that is each site's own model.
         sites: Columns of all maps.
         maps: A metric each.
         seeds: Of training.
@@ -75,11 +99,22 @@ class ComparisonPage:
         gains: Federated less original of the same images, by site and metric.
     """
 
+    base: str
     sites: list[str]
     maps: list[HeatMap]
     seeds: list[int]
     differs: list[str]
     gains: dict[tuple[str, str], MeanInterval]
+
+    @property
+    def heading(self) -> str:
+        """What the section answers."""
+        return "Which variant" if self.base else "Does federating pay"
+
+    @property
+    def held_against(self) -> str:
+        """Whom a difference is from, in words."""
+        return self.base or "the site's own model"
 
 
 def read_comparison(folder: Path, record: RunRecord) -> ComparisonPage:
@@ -101,44 +136,43 @@ def read_comparison(folder: Path, record: RunRecord) -> ComparisonPage:
     try:
         plan: Json = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
         compared: Json = dict(plan["experiment"])
+        base = next(iter(dict(plan.get("variants", {}))), "")
     except (OSError, ValueError, KeyError, TypeError) as error:
         remedy = "Take it from a copy, or compare again"
         raise DataError(Problem(str(folder / "plan.json"), "cannot be read", remedy)) from error
-    if "variants" in plan:
-        what = "compares variants of a federation, which the report has no section for"
-        raise ConfigurationError(Problem(f"--comparison {folder}", what, "Read its comparison.txt"))
     sites = sorted({value.site for value in figures})
     metrics = sorted({value.metric for value in figures})
     shown = present([{f"{metric}_enhanced": 0.0 for metric in metrics}], main=True)
-    maps = [_heat_map(figures, known, sites) for known in shown]
-    return ComparisonPage(
-        sites, maps, sorted({value.seed for value in figures}), _differences(compared, record.experiment),
-        _gains(figures, metrics),
-    )  # fmt: skip
+    maps = [_heat_map(figures, known, sites, base) for known in shown]
+    seeds = sorted({value.seed for value in figures})
+    differs = _differences(compared, record.experiment)
+    return ComparisonPage(base, sites, maps, seeds, differs, _gains(figures, metrics))
 
 
-def _heat_map(values: Sequence[Value], known: Figure, sites: list[str]) -> HeatMap:
+def _heat_map(values: Sequence[Value], known: Figure, sites: list[str], base: str) -> HeatMap:
     matrix = build_matrix(values, known.name)
-    own = {site: matrix.cells.get((f"alone {site}", site)) for site in sites}
+    own = {site: matrix.cells.get((base or f"alone {site}", site)) for site in sites}
     changes = [
         change
         for (_, site), estimate in matrix.cells.items()
         if (change := _against(estimate, own.get(site), known)) is not None
     ]
     widest = max(map(abs, changes), default=0.0)
+    paired = differences(values, known.name, base) if base else {}
     rows = []
-    for model in sorted(matrix.mean, key=lambda name: (_rank(name), name)):
-        cells = [_cell(matrix.cells.get((model, site)), own[site], widest, known) for site in sites]
-        worst_site, worst = matrix.worst[model]
+    for model in sorted(matrix.mean, key=lambda name: (_rank(name), name != base, name)):
+        seeds, (worst_site, worst) = matrix.seeds[model], matrix.worst[model]
         rows.append(
             HeatRow(
                 model,
-                cells,
+                [_cell(matrix.cells.get((model, site)), own[site], widest, known) for site in sites],
                 _cell(matrix.mean[model], None, widest, known),
+                ", ".join(write(seed, known.decimals) for seed in seeds) if len(set(seeds)) > 1 else "",
                 f"{write(worst, known.decimals)} ({worst_site})",
+                _written(paired[model], known) if model in paired else [],
             )
         )
-    return HeatMap(known, rows, _verdict(values, matrix, known), write(widest, known.decimals))
+    return HeatMap(known, rows, _verdicts(values, matrix, known, paired), write(widest, known.decimals))
 
 
 def _cell(estimate: Estimate | None, own: Estimate | None, widest: float, known: Figure) -> HeatCell:
@@ -146,8 +180,9 @@ def _cell(estimate: Estimate | None, own: Estimate | None, widest: float, known:
         return HeatCell(NOT_AVAILABLE, "no image has it", "", "heat-none")
     change = _against(estimate, own, known)
     text = f"{write(estimate.low, known.decimals)} to {write(estimate.high, known.decimals)}"
-    told = "its own" if estimate is own else write_change(change, known.decimals) if own else ""
-    return HeatCell(write(estimate.mean, known.decimals), text, told, _style(change, widest))
+    is_own = estimate is own
+    told = write_change(change, known.decimals) if own and not is_own else ""
+    return HeatCell(write(estimate.mean, known.decimals), text, told, _style(change, widest), is_own)
 
 
 def _against(estimate: Estimate, own: Estimate | None, known: Figure) -> float | None:
@@ -165,10 +200,26 @@ def _style(change: float | None, widest: float) -> str:
     return f"heat-{'up' if change > 0 else 'down'}{level}"
 
 
-def _verdict(values: Sequence[Value], matrix: Matrix, known: Figure) -> str:
+def _verdicts(
+    values: Sequence[Value], matrix: Matrix, known: Figure, paired: Mapping[str, Difference]
+) -> list[str]:
     if known.better == "neither":
-        return ""
-    return f"{verdict_text(verdict(values, matrix), known.title)}."
+        return []
+    if not paired:
+        return [f"{verdict_text(verdict(values, matrix), known.title)}."]
+    return [
+        f"{known.title}: {model} {', '.join(_written(found, known)[:-1])}."
+        for model, found in paired.items()
+        if found.is_clear
+    ]
+
+
+def _written(found: Difference, known: Figure) -> list[str]:
+    mean, low, high = (write_change(end, known.decimals) for end in (found.mean, found.low, found.high))
+    seeds = ", ".join(write_change(seed, known.decimals) for seed in found.seeds)
+    parts = [mean, f"{low} to {high}"]
+    parts += [f"seeds {seeds}"] if len(found.seeds) > 1 else []
+    return parts + (["clear of 0"] if found.is_clear else [])
 
 
 def _rank(model: str) -> int:

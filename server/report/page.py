@@ -58,7 +58,7 @@ def page(record: RunRecord, compared: ComparisonPage | None = None) -> str:
     per_site = site_rows(record)
     sections = [
         ("summary", "Summary", True),
-        ("comparison", "Does federating pay", compared is not None),
+        ("comparison", compared.heading if compared else "", compared is not None),
         ("validation", "Validation", bool(validation.plots)),
         ("sites", "Site by site", bool(per_site)),
         ("participation", "Who took part", bool(passed.blocks)),
@@ -96,8 +96,10 @@ def _meanings(per_site: dict[str, list[SiteRow]]) -> list[tuple[str, str]]:
 
 
 def _gains(per_site: dict[str, list[SiteRow]], compared: ComparisonPage | None) -> dict[str, list[str]]:
-    """What the comparison says of each line of the sites' tables, in the same order."""
+    """What the comparison says of each line of the sites' tables, in the same order; empty if nothing."""
     known = compared.gains if compared else {}
+    if not known:
+        return {}
     return {
         site: [_told(known.get((site, row.figure.name)), row.figure.decimals) for row in rows]
         for site, rows in per_site.items()

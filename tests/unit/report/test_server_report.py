@@ -22,7 +22,7 @@ from server.report.page import page, write_report
 from server.report.participation import participation
 from server.report.record import read_run
 from tests.page_structure import Page, assert_sound
-from tests.report_samples import RUN, SITES, contents, write_comparison, write_run
+from tests.report_samples import RUN, SITES, contents, write_comparison, write_run, write_variants
 
 MINUS = "\u2212"
 
@@ -222,16 +222,35 @@ def test_a_comparison_becomes_a_heat_map(completed: Path, tmp_path: Path) -> Non
     # Sites' own models gain 1, 3.5 and 6 dB, the federation 4.
     assert [cell.change for cell in by_model["federated"].cells] == ["+3.00", "+0.50", f"{MINUS}2.00"]
     assert [cell.style for cell in by_model["federated"].cells] == ["heat-up2", "heat-up1", "heat-down2"]
-    assert by_model["alone bergen"].cells[1].change == "its own"
+    assert by_model["alone bergen"].cells[1].is_held_against
     assert by_model["original"].cells[2].style == "heat-down4"
-    assert "beats the site's own model at 2 of 3 sites (aachen, bergen), at 2 with" in psnr.verdict
-    assert compared.maps[1].verdict == ""  # more average gradient is not better
+    assert "beats the site's own model at 2 of 3 sites (aachen, bergen), at 2 clear of 0" in psnr.verdicts[0]
+    assert compared.maps[1].verdicts == []  # more average gradient is not better
     gain = compared.gains[("cadiz", "psnr")]
     assert gain.images == 12 and gain.mean == pytest.approx(4.0)
     written = page(record, compared)
     assert_sound(written)
     assert "+4.00 [+4.00, +4.00]" in written
     assert "Another experiment was compared" not in written
+
+
+def test_variants_are_held_against_the_first(completed: Path, tmp_path: Path) -> None:
+    record = read_run(completed)
+    compared = read_comparison(write_variants(tmp_path / "cmp"), record)
+    (psnr,) = compared.maps
+    rows = {row.model: row for row in psnr.rows}
+    assert list(rows) == ["original", "plain", "better", "luckier"]
+    assert rows["plain"].difference == [] and rows["plain"].cells[0].is_held_against
+    assert rows["plain"].seeds == "18.60, 19.60" and rows["original"].seeds == ""
+    assert rows["better"].difference == ["+1.50", "+1.50 to +1.50", "seeds +1.00, +2.00", "clear of 0"]
+    # Better on the mean, and every image so, but not with each seed.
+    assert rows["luckier"].difference == ["+1.50", "+1.50 to +1.50", f"seeds +4.00, {MINUS}1.00"]
+    assert psnr.verdicts == ["PSNR: better +1.50, +1.50 to +1.50, seeds +1.00, +2.00."]
+    written = page(record, compared)
+    assert (2, "Which variant") in assert_sound(written).headings
+    assert "held against the first variant, plain" in plain(written)
+    # Of what the run's sites gained, variants say nothing.
+    assert "in the comparison" not in written
 
 
 def test_a_comparison_of_another_experiment_is_told_apart(completed: Path, tmp_path: Path) -> None:

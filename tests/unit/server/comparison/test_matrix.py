@@ -65,10 +65,28 @@ def test_an_image_without_the_figure_is_no_zero() -> None:
 def test_the_verdict() -> None:
     said = verdict(ALL, build_matrix(ALL, "psnr"))
     assert said.sites == ("a", "b")
-    assert said.better == ("a",) and said.certainly == ("a",)
+    assert said.better == ("a",) and said.clearly == ("a",)
     # Originals 16, federated 20.75, pooled 22, alone 20.
     assert said.kept == pytest.approx((20.75 - 16) / (22 - 16))
     assert said.kept_over_alone == pytest.approx((20.75 - 20) / (22 - 20))
+
+
+def test_a_site_is_clearly_better_off_only_if_every_seed_says_so() -> None:
+    twice = [
+        *values("federated", "a", [12, 22, 32], seed=1),
+        *values("federated", "a", [9, 19, 29], seed=2),
+        *values("alone a", "a", [9, 19, 29], seed=1),
+        *values("alone a", "a", [10, 20, 30], seed=2),
+    ]
+    said = verdict(twice, build_matrix(twice, "psnr"))
+    assert said.better == ("a",) and said.clearly == ()
+    # The other way round the one with the lower figure is better, again with one seed alone.
+    worse = [Value(v.seed, v.model, v.site, v.image, "piqe", v.value) for v in twice]
+    assert verdict(worse, build_matrix(worse, "piqe")).better == ()
+    swapped = {"federated": "alone a", "alone a": "federated"}
+    better = [Value(v.seed, swapped[v.model], v.site, v.image, "piqe", v.value) for v in twice if v.seed == 1]
+    said = verdict(better, build_matrix(better, "piqe"))
+    assert said.better == said.clearly == ("a",)
 
 
 def test_no_share_where_pooling_gains_nothing() -> None:
