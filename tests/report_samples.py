@@ -189,7 +189,7 @@ def write_comparison(folder: Path, **changes: Any) -> Path:
 
 
 def write_variants(folder: Path) -> Path:
-    """Write what ``compare --variants`` leaves of two seeds: one variant is better with both, one with one."""
+    """Write what ``compare --variants`` leaves of two seeds; one variant is better with both, one once."""
     folder.mkdir(parents=True)
     variants = {"plain": None, "better": {"seed": 1}, "luckier": {"seed": 2}}
     plan = {"experiment": experiment(), "sites": list(SITES[:2]), "variants": variants}
