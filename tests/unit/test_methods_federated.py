@@ -17,11 +17,12 @@ from client.training import train
 from hqgnet.config import PHASES, Experiment
 from hqgnet.data.site_config import load_site_config
 from hqgnet.exchange.arrays import Arrays
-from hqgnet.exchange.update import EvaluateRequest, SiteError, TrainRequest
+from hqgnet.exchange.update import EvaluateRequest, SiteError
 from hqgnet.model_file import load_model
 from hqgnet.networks import networks_of
 from hqgnet.training.central import train_centrally
 from server.global_model import GlobalModel
+from tests.train_requests import train_request
 from tests.unit.client.recorded_site import SiteWith, write_site
 from tests.unit.training.systems import CPU, METHODS, edited
 
@@ -42,15 +43,13 @@ def federate(experiment: Experiment, file: Path) -> GlobalModel:
             forget_sites()
             site = open_site(file, "run-1", experiment.to_json())
             global_round += 1
-            request = TrainRequest(
-                run="run-1",
+            request = train_request(
+                experiment,
                 phase=phase,
                 round=number,
                 global_round=global_round,
                 first_step=(number - 1) * length.steps,
                 steps=length.steps,
-                deadline_s=600.0,
-                experiment=experiment.to_json(),
             )
             sent = model.outgoing(phase)
             check_training(request, experiment, site.config, sent)
@@ -128,16 +127,7 @@ def test_a_site_without_labels_sits_out_where_the_downstream_network_alone_is_tr
     images = load_site_config(file).images
     file = site_with(images={"lq": str(images.lq), "hq": str(images.hq)})
     site = open_site(file, "run-1", experiment.to_json())
-    request = TrainRequest(
-        run="run-1",
-        phase="cooperate",
-        round=1,
-        global_round=1,
-        first_step=0,
-        steps=1,
-        deadline_s=60.0,
-        experiment=experiment.to_json(),
-    )
+    request = train_request(experiment, phase="cooperate")
     with pytest.raises(RefusalError) as caught:
         train(site, request, GlobalModel(experiment).outgoing("cooperate"))
     assert caught.value.code is SiteError.REQUEST

@@ -14,8 +14,9 @@ from client.site import forget_sites
 from hqgnet.config import Experiment
 from hqgnet.exchange.arrays import to_arrays
 from hqgnet.exchange.groups import evaluation_keys, shared_keys
-from hqgnet.exchange.update import EvaluateRequest, QueryRequest, TrainRequest
+from hqgnet.exchange.update import EvaluateRequest, QueryRequest
 from hqgnet.networks import build_networks
+from tests.train_requests import train_request
 from tests.unit.client.recorded_site import Pack, Recorded, SiteWith, pack_bundle, write_site
 
 
@@ -37,9 +38,7 @@ def requests(tiny_experiment: Experiment) -> dict[str, Asked]:
     networks = build_networks(tiny_experiment.numbers, 3, seed=1)
     state = networks.state_dict()
     common: dict[str, Any] = {"run": "run-1", "experiment": tiny_experiment.to_json()}
-    train = TrainRequest(
-        **common, phase="cooperate", round=1, global_round=1, first_step=0, steps=2, deadline_s=600.0
-    )
+    train = train_request(tiny_experiment, phase="cooperate")
     judge = EvaluateRequest(
         **common, phase="cooperate", round=1, split="test", with_task=True, want_guidance=True
     )

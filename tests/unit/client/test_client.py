@@ -18,9 +18,10 @@ from client.refusals import RefusalError
 from client.site import forget_sites, site_file
 from hqgnet.config import Experiment
 from hqgnet.errors import ConfigurationError, DataError, Problem
-from hqgnet.exchange.update import QueryReply, QueryRequest, SiteError, TrainRequest, read_message
+from hqgnet.exchange.update import QueryReply, QueryRequest, SiteError, read_message
 from hqgnet.networks import build_networks
 from server.wire import read_header, read_refusal, write_request
+from tests.train_requests import train_request
 from tests.unit.client.recorded_site import SiteWith
 
 Ask = Callable[..., RecordDict]
@@ -125,16 +126,7 @@ def test_an_unreadable_request_is_declined(ask: Ask, own_file: Path) -> None:
 def test_parameters_that_do_not_fit_are_declined(
     ask: Ask, own_file: Path, tiny_experiment: Experiment
 ) -> None:
-    request = TrainRequest(
-        run="run-1",
-        phase="pretrain",
-        round=1,
-        global_round=1,
-        first_step=0,
-        steps=1,
-        deadline_s=60.0,
-        experiment=tiny_experiment.to_json(),
-    )
+    request = train_request(tiny_experiment, phase="pretrain")
     assert read_refusal(ask(own_file, write_request(request.to_json()), "train")) is SiteError.PARAMETERS
 
 

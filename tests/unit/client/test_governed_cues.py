@@ -28,13 +28,13 @@ from hqgnet.exchange.update import (
     MalformedMessageError,
     QueryRequest,
     SiteError,
-    TrainRequest,
     UpdateHeader,
     read_message,
     read_query,
 )
 from hqgnet.guidance import image_guidance
 from hqgnet.networks import networks_of
+from tests.train_requests import train_request
 from tests.unit.client.recorded_site import Recorded, SiteWith, events, refusal
 
 LENDS: dict[str, Any] = {"cue_bank": True, "minimum_hq_images": 8}
@@ -192,17 +192,8 @@ def without_hq(site_with: SiteWith, tiny_sites: list[SiteData], **policy: Any) -
     return site_with(images=folders, split={"validation": 0.1, "test": 0.2}, policy=policy)
 
 
-def train_request(experiment: Experiment, state: dict[str, torch.Tensor], cues: Arrays) -> Asked:
-    request = TrainRequest(
-        run="run-1",
-        phase="enhance",
-        round=1,
-        global_round=1,
-        first_step=0,
-        steps=1,
-        deadline_s=600.0,
-        experiment=experiment.to_json(),
-    )
+def asked_to_train(experiment: Experiment, state: dict[str, torch.Tensor], cues: Arrays) -> Asked:
+    request = train_request(experiment, steps=1)
     names = received_keys(networks_of(experiment), "enhance", experiment)
     return Asked("train", request.to_json(), to_arrays(state, names) | cues)
 
@@ -217,7 +208,7 @@ def test_a_site_without_hq_images_trains_with_lent_cues(
     bank: CueBank,
 ) -> None:
     file = without_hq(site_with, tiny_sites, **policy)
-    request = train_request(experiment, state, bank.to_arrays())
+    request = asked_to_train(experiment, state, bank.to_arrays())
     answered = Governor(file, "simulation").answer(request, lambda asked: act(asked, file))
     assert answered.code is None and answered.arrays is not None
     assert {name.partition(".")[0] for name in answered.arrays} == {"generator"}
@@ -239,7 +230,7 @@ def test_it_declines_without_them_and_with_others(
         ({"cue_bank.counts": whole["cue_bank.counts"]}, SiteError.PARAMETERS),
         (whole | {"cue_bank.means": whole["cue_bank.means"] * np.float32(np.inf)}, SiteError.PARAMETERS),
     ):
-        request = train_request(experiment, state, cues)
+        request = asked_to_train(experiment, state, cues)
         assert Governor(file, "simulation").answer(request, lambda asked: act(asked, file)).code is code
 
 
@@ -249,7 +240,7 @@ def test_cues_for_a_site_that_has_hq_images_are_refused(
     forget_sites()
     file = site_with()
     for request in (
-        train_request(experiment, state, bank.to_arrays()),
+        asked_to_train(experiment, state, bank.to_arrays()),
         judge_request(experiment, state, {MEAN: bank.mean()}),
     ):
         assert (

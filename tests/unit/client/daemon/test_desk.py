@@ -19,6 +19,7 @@ from client.message import Answered, Asked
 from hqgnet.child import Log
 from hqgnet.config import Experiment
 from hqgnet.exchange.update import QueryRequest, SiteError, TrainRequest
+from tests.train_requests import train_request
 
 MakeBundle = Callable[[Mapping[str, str]], bytes]
 WaitFor = Callable[[Callable[[], bool], float], None]
@@ -69,16 +70,7 @@ def finish(experiment: Experiment) -> str:
 
 
 def train(experiment: Experiment, deadline_s: float) -> str:
-    return TrainRequest(
-        run="run-1",
-        phase="enhance",
-        round=3,
-        global_round=3,
-        first_step=0,
-        steps=2,
-        deadline_s=deadline_s,
-        experiment=experiment.to_json(),
-    ).to_json()
+    return train_request(experiment, round=3, global_round=3, deadline_s=deadline_s).to_json()
 
 
 def test_nothing_of_unapproved_code_is_executed(

@@ -19,8 +19,9 @@ from hqgnet.child import Log
 from hqgnet.config import Experiment
 from hqgnet.exchange.arrays import to_arrays
 from hqgnet.exchange.groups import shared_keys
-from hqgnet.exchange.update import QueryReply, TrainRequest, UpdateHeader, read_message
+from hqgnet.exchange.update import QueryReply, UpdateHeader, read_message
 from hqgnet.networks import build_networks
+from tests.train_requests import train_request
 
 ROOT = Path(__file__).parents[4]
 WaitFor = Callable[[Callable[[], bool], float], None]
@@ -70,20 +71,10 @@ def alive(process: int) -> bool:
     return state != "Z"
 
 
-def train_request(experiment: Experiment) -> Asked:
+def asked_to_train(experiment: Experiment) -> Asked:
     networks = build_networks(experiment.numbers, experiment.channels, seed=0)
     names = shared_keys(networks, "enhance", experiment)
-    request = TrainRequest(
-        run="run-1",
-        phase="enhance",
-        round=1,
-        global_round=1,
-        first_step=0,
-        steps=2,
-        deadline_s=600.0,
-        experiment=experiment.to_json(),
-    )
-    return Asked("train", request.to_json(), to_arrays(networks.state_dict(), names))
+    return Asked("train", train_request(experiment).to_json(), to_arrays(networks.state_dict(), names))
 
 
 def test_the_worker_answers_as_the_same_code_does_in_process(
@@ -101,8 +92,8 @@ def test_the_worker_answers_as_the_same_code_does_in_process(
     assert read_message(shown.header, QueryReply).card is not None
 
     trained, expected = (
-        workplace.ask(ROOT, train_request(tiny_experiment), 240),
-        act(train_request(tiny_experiment), twin),
+        workplace.ask(ROOT, asked_to_train(tiny_experiment), 240),
+        act(asked_to_train(tiny_experiment), twin),
     )
     assert trained.arrays is not None and expected.arrays is not None
     assert list(trained.arrays) == list(expected.arrays)
