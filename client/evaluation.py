@@ -45,7 +45,7 @@ def evaluate(site: OpenSite, request: EvaluateRequest, arrays: Arrays) -> tuple[
     lent, arrays = without_cues(arrays)
     stored = _stored(site, lent)
     check_received(
-        arrays, trainer.state(), evaluation_keys(networks, experiment, with_task=request.with_task)
+        arrays, networks.state_dict(), evaluation_keys(networks, experiment, with_task=request.with_task)
     )
     if has_personal_model(experiment):
         kept = site.state.load(request.phase, _LATEST)

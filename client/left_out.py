@@ -7,15 +7,16 @@ own process keeps it, which compresses after clipping and noise, and has no torc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from hqgnet.config import PhaseName
 from hqgnet.exchange.arrays import Arrays, digest_arrays
 from hqgnet.exchange.compression.codec import Floats
 from hqgnet.generations import Generations, metadata
+from hqgnet.tensor_file import write_arrays
 
 
 class LeftOut:
@@ -46,7 +47,7 @@ class LeftOut:
             OutputError: If it cannot be written; what was kept before stays.
         """
         told = metadata(phase, next_step, digest_arrays(arrays))
-        self._generations.keep(phase, next_step, save(dict(arrays), told))
+        self._generations.keep(phase, next_step, partial(write_arrays, arrays=arrays, told=told, mode=0o600))
 
 
 def _read(file: Path, phase: PhaseName, next_step: int) -> dict[str, Floats] | None:

@@ -30,7 +30,7 @@ def lend(site: OpenSite, request: CuesRequest, arrays: Arrays) -> tuple[CuesHead
     if site.card.hq.train < wanted.minimum_images:
         reason = f"{site.card.hq.train} HQ images to train on, the experiment wants {wanted.minimum_images}"
         raise RefusalError(SiteError.POLICY_CUES, reason)
-    check_received(arrays, trainer.state(), cue_keys(trainer.networks, experiment))
+    check_received(arrays, trainer.networks.state_dict(), cue_keys(trainer.networks, experiment))
     trainer.load(to_tensors(arrays))
     vectors = described(trainer.networks, [site.data], experiment.image_size, site.device)
     try:

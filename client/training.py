@@ -37,8 +37,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     received = received_keys(trainer.networks, phase, experiment)
     shared = shared_keys(trainer.networks, phase, experiment)
     extra = beside(trainer.networks, shared, experiment.federation)
-    state = trainer.state()
-    check_received(arrays, state | {name: state[form] for name, form in extra.items()}, (*received, *extra))
+    own = trainer.networks.state_dict()
+    check_received(arrays, own | {name: own[form] for name, form in extra.items()}, (*received, *extra))
     stored = site.state.load(phase, request.first_step)
     private = stored.tensors if stored else {}
     trainer.load_private_state(phase, site.initial_private() | private)
@@ -50,8 +50,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     holdings = trainer.has_labels, trainer.has_hq
     update = outgoing_update(trainer.networks, state, phase, experiment, *holdings)
     update |= part.outgoing(tuple(update))
-    own = {f"networks.{name}": state[name] for name in local_keys(trainer.networks, experiment.federation)}
-    kept = trainer.private_state(phase) | own | part.private_state()
+    local = {f"networks.{name}": state[name] for name in local_keys(trainer.networks, experiment.federation)}
+    kept = trainer.private_state(phase) | local | part.private_state()
     site.state.save(phase, request.first_step + request.steps, kept)
     header = UpdateHeader(
         run=request.run,

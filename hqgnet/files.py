@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,18 +42,45 @@ def write_atomically(
     Raises:
         OutputError: If the file cannot be written; what stood there before is untouched.
     """
+    with _replacing(path) as temporary, open(temporary, "xb", opener=_opener(mode)) as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)  # the umask may have taken more away
+        if isinstance(data, bytes):
+            file.write(data)
+        else:
+            data(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_by_name_atomically(path: Path, write: Callable[[Path], object], *, mode: int | None = None) -> None:
+    """As :func:`write_atomically`, by a library that opens files itself, or puts others in their place.
+
+    Args:
+        path: Its folder must exist; a file of this name is replaced.
+        write: Writes the content into the file of the name that it is given.
+        mode: Permissions once it is whole; while it is written only this user has any.
+
+    Raises:
+        OutputError: If the file cannot be written; what stood there before is untouched.
+    """
+    with _replacing(path) as temporary:
+        with open(temporary, "xb") as file:
+            usual = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            os.fchmod(file.fileno(), 0o600)
+        write(temporary)
+        with open(temporary, "r+b") as file:
+            os.fchmod(file.fileno(), usual if mode is None else mode)
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a file, yet to be made, that takes the name of ``path`` if all goes well."""
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with open(temporary, "xb", opener=_opener(mode)) as file:
-                if mode is not None:
-                    os.fchmod(file.fileno(), mode)  # the umask may have taken more away
-                if isinstance(data, bytes):
-                    file.write(data)
-                else:
-                    data(file)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -68,9 +97,11 @@ def _opener(mode: int | None) -> Callable[[str, int], int]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed in :func:`write_atomically` left; no other may be writing."""
-    for temporary in folder.glob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
+    """Remove what processes that were killed while they wrote left; no other may be writing."""
+    # The second kind is what safetensors calls its files until they are whole.
+    for pattern in (".*.tmp", ".tmp*"):
+        for temporary in folder.glob(pattern):
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

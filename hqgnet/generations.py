@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from hqgnet.config import PHASES, PhaseName
-from hqgnet.files import make_folder, remove_unfinished, write_atomically
+from hqgnet.files import make_folder, remove_unfinished
 
 GENERATIONS = 3
 """How many of a phase are kept."""
@@ -36,17 +37,22 @@ class Generations:
         ]
         return sorted(found, reverse=True)
 
-    def keep(self, phase: PhaseName, next_step: int, content: bytes) -> None:
-        """Write a file that only the site's user can read; drop what it makes superfluous.
+    def keep(self, phase: PhaseName, next_step: int, write: Callable[[Path], object]) -> None:
+        """Let a file be written; drop what it makes superfluous.
 
         Files of steps and phases ahead of it are of an abandoned time line. Nothing is deleted before the new
         file is safe on disk.
+
+        Args:
+            phase: Of the file.
+            next_step: Of the file.
+            write: Writes the file of the name that it is given, in one step.
 
         Raises:
             OutputError: If it cannot be written; what was kept before stays.
         """
         make_folder(self._folder)
-        write_atomically(self._folder / f"{phase}-{next_step:08d}.safetensors", content, mode=0o600)
+        write(self._folder / f"{phase}-{next_step:08d}.safetensors")
         kept = [step for step, _ in self.of(phase) if step <= next_step][:GENERATIONS]
         later = PHASES[PHASES.index(phase) + 1 :]
         abandoned = [file for name in later for _, file in self.of(name)]

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from hqgnet import __version__
@@ -23,8 +22,8 @@ from hqgnet.cue_bank import PREFIX, CueBank, ImplausibleCuesError
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.groups import published_groups
-from hqgnet.files import write_atomically
 from hqgnet.networks import Networks, networks_of
+from hqgnet.tensor_file import write_tensors
 
 FORMAT_VERSION = 1
 _GUIDANCE = "guidance"
@@ -70,13 +69,9 @@ def save_model(
         bank: Cues that sites lent.
     """
     groups = _prefixes(experiment)
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in networks.state_dict().items()
-        if name.startswith(groups)
-    }
+    tensors = {name: value for name, value in networks.state_dict().items() if name.startswith(groups)}
     if guidance is not None:
-        tensors[_GUIDANCE] = guidance.detach().cpu().float().reshape(1, -1).contiguous()
+        tensors[_GUIDANCE] = guidance.float().reshape(1, -1)
     if bank is not None:
         tensors |= {name: torch.from_numpy(array) for name, array in bank.to_arrays().items()}
     header = {
@@ -86,8 +81,7 @@ def save_model(
         "experiment": experiment.to_json(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One key only: safetensors writes several in an order that changes from file to file.
-    write_atomically(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
+    write_tensors(path, tensors, {_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Model:

@@ -13,15 +13,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from hqgnet.config import PhaseName
 from hqgnet.errors import OutputError, Problem
 from hqgnet.exchange.arrays import Array, Arrays, digest_arrays
-from hqgnet.files import write_atomically
+from hqgnet.tensor_file import write_arrays
 
 _KEY = "state"
 
@@ -75,15 +73,13 @@ def save_state(path: Path, position: Position, arrays: Mapping[str, Array]) -> N
     """
     text = position.model_dump_json()
     metadata = {_KEY: json.dumps({"position": text, "sha256": _digest(text, arrays)})}
-    # safetensors takes the bytes as they lie in memory, whatever the strides.
-    data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
     try:
         if path.exists():
             os.replace(path, _previous(path))
     except OSError as error:
         what = f"cannot be renamed ({error.strerror or error})"
         raise OutputError(Problem(str(path), what, "Check that its folder is writable")) from error
-    write_atomically(path, data)
+    write_arrays(path, arrays, metadata)
 
 
 def load_state(path: Path) -> tuple[Position, Arrays] | None:

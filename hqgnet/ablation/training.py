@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from hqgnet.ablation.stages import Stage
@@ -16,9 +15,10 @@ from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ModelFileError, Problem
 from hqgnet.exchange.groups import published_groups
-from hqgnet.files import make_folder, write_atomically
+from hqgnet.files import make_folder
 from hqgnet.guidance import mean_guidance
 from hqgnet.model_file import save_model
+from hqgnet.tensor_file import write_tensors
 from hqgnet.training.central import train_centrally
 from hqgnet.training.local import LocalResult
 
@@ -65,7 +65,7 @@ def train_stage(
     details = {"trained": "centrally", "task_trained": teaches, "seconds": time.monotonic() - begun}
     make_folder(out / stage.folder)
     if stage.kind == "enhance":
-        write_atomically(out / stage.private, save(_unpublished(trainer.state(), experiment)))
+        write_tensors(out / stage.private, _unpublished(trainer.state(), experiment))
     save_model(out / stage.model, trainer.networks, experiment, guidance=guidance, details=details)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from hqgnet import __version__
 from hqgnet.errors import ModelFileError, Problem
-from hqgnet.files import make_folder, write_atomically
+from hqgnet.files import make_folder
 from hqgnet.metrics.quality import QualityClassifier, QualityNetwork
+from hqgnet.tensor_file import write_tensors
 
 FORMAT_VERSION = 1
 _HEADER = "hqgnet_quality"
@@ -37,10 +37,8 @@ def save_quality_classifier(path: Path, classifier: QualityClassifier) -> None:
         "held_out_auc": classifier.held_out_auc,
         "held_out": list(classifier.held_out),
     }
-    tensors = {name: value.contiguous() for name, value in classifier.network.state_dict().items()}
     make_folder(path.parent)
-    # One key only: safetensors writes several in an order that changes from file to file.
-    write_atomically(path, save(tensors, {_HEADER: json.dumps(header, sort_keys=True)}))
+    write_tensors(path, classifier.network.state_dict(), {_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def load_quality_classifier(path: Path) -> QualityClassifier:

@@ -140,9 +140,18 @@ class LocalTrainer:
         groups = trained_groups(phase, self.experiment, self.has_labels, self.has_hq)
         return LocalResult(losses, taken, time.monotonic() - begun, groups)
 
-    def state(self) -> dict[str, Tensor]:
-        """Return every parameter and buffer by name, prefixed by its group; detached, on the CPU."""
-        return {name: value.detach().cpu().contiguous() for name, value in self.networks.state_dict().items()}
+    def state(self, group: str = "") -> dict[str, Tensor]:
+        """Return every parameter and buffer by name, prefixed by its group; detached, on the CPU.
+
+        Args:
+            group: The one to return; empty for all.
+        """
+        prefix = f"{group}." if group else ""
+        return {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.networks.state_dict().items()
+            if name.startswith(prefix)
+        }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Put received parameters in place; names that are absent keep their values.
@@ -161,11 +170,7 @@ class LocalTrainer:
 
     def private_state(self, phase: PhaseName) -> dict[str, Tensor]:
         """Return what stays at the site between rounds: discriminators, moments, remembered images."""
-        kept = {
-            f"networks.{name}": value
-            for name, value in self.state().items()
-            if name.startswith("discriminator.")
-        }
+        kept = {f"networks.{name}": value for name, value in self.state("discriminator").items()}
         runner = self._phase(phase)
         for optimizer, adam in runner.optimizers.items():
             kept |= {f"adam.{optimizer}.{name}": value.cpu() for name, value in adam.state().items()}

@@ -63,9 +63,12 @@ class NamedAdam:
         spread(moved)
 
     def state(self) -> dict[str, Tensor]:
-        """Return moments and step counts as ``{parameter.moment: tensor}``; empty before the first step."""
+        """Return moments and step counts as ``{parameter.moment: tensor}``; empty before the first step.
+
+        They are contiguous, which in memory they need not be.
+        """
         return {
-            f"{name}.{moment}": value.detach().clone()
+            f"{name}.{moment}": value.detach().clone(memory_format=torch.contiguous_format)
             for name, parameter in self._named
             for moment, value in self._adam.state.get(parameter, {}).items()
         }

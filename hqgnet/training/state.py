@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from hqgnet.config import PHASES, PhaseName
 from hqgnet.generations import Generations, metadata
+from hqgnet.tensor_file import write_tensors
 
 _CARRIED = "networks."
 
@@ -51,9 +52,9 @@ class PrivateState:
         Raises:
             OutputError: If it cannot be written; what was kept before stays.
         """
-        contiguous = {name: value.contiguous() for name, value in tensors.items()}
-        told = metadata(phase, next_step, _digest(contiguous))
-        self._generations.keep(phase, next_step, save(contiguous, told))
+        plain = {name: value.contiguous() for name, value in tensors.items()}
+        told = metadata(phase, next_step, _digest(plain))
+        self._generations.keep(phase, next_step, partial(write_tensors, tensors=plain, told=told, mode=0o600))
 
     def load(self, phase: PhaseName, step: int) -> Stored | None:
         """Return the state with which ``phase`` goes on at ``step``.
