@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -13,9 +13,10 @@ from hqgnet.config import Experiment
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.exchange.groups import has_personal_model
-from hqgnet.files import make_folder, write_atomically
+from hqgnet.files import write_atomically
 from hqgnet.report.figures import figure
 from server.comparison.cells import Cell, plan
+from server.comparison.claim import claimed, write_claim
 from server.comparison.judging import ORIGINAL, Value, judge_model, read_values, write_values
 from server.comparison.matrix import Matrix, build_matrix, differences, verdict
 from server.comparison.table import differences_text, matrix_text, verdict_text
@@ -74,14 +75,12 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
     by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
     steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
     merged = read_variants(comparison.experiment, comparison.variants) if comparison.variants else {}
-    plan_file, mine = comparison.out / "plan.json", _plan(experiment, by_name, steps, merged)
-    _refuse_another(plan_file, mine)
+    claim = claimed(comparison.out, experiment, by_name, steps, merged)
     runs: dict[str | None, Run] = {None: Run(comparison.experiment, experiment)}
     if merged:
         written = write_variants(merged, comparison.out / "variants")
         runs = {variant: Run(file, check_files(file, files)[0]) for variant, file in written.items()}
-    make_folder(comparison.out)
-    write_atomically(plan_file, (json.dumps(mine, indent=2) + "\n").encode())
+    write_claim(comparison.out, claim)
     variants = list(merged)
     cells = plan(list(by_name), comparison.seeds, variants)
     _train(comparison, experiment, by_name, cells, steps, runs, say, display)
@@ -109,20 +108,6 @@ def _refuse_poor(configs: Sequence[SiteConfig]) -> None:
         what = "each site is trained alone too, and this one has no HQ images"
         remedy = "Leave it out; a run, --variants and `hqgnet evaluate` take such sites (docs/cue-bank.md)"
         raise ConfigurationError(Problem(f"site {name}: images.hq", what, remedy) for name in poor)
-
-
-def _plan(
-    experiment: Experiment, sites: Iterable[str], steps: int, variants: Mapping[str, object]
-) -> dict[str, object]:
-    """Return what is compared; further seeds may be added to a comparison that is there."""
-    mine: dict[str, object] = {"experiment": json.loads(experiment.to_json()), "sites": sorted(sites)}
-    return mine | ({"variants": dict(variants)} if variants else {"finetune_steps": steps})
-
-
-def _refuse_another(file: Path, mine: Mapping[str, object]) -> None:
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")) != mine:
-        what = "holds a comparison of another experiment, other sites, variants or --finetune-steps"
-        raise ConfigurationError(Problem(str(file.parent), what, "Give another --out"))
 
 
 def _train(
