@@ -99,7 +99,7 @@ def _opener(mode: int | None) -> Callable[[str, int], int]:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote left; no other may be writing."""
     # The second kind is what safetensors calls its files until they are whole.
-    for pattern in (".*.tmp", ".tmp*"):
+    for pattern in (".*.tmp", ".tmp??????"):
         for temporary in folder.glob(pattern):
             temporary.unlink(missing_ok=True)
 
