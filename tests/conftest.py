@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from hqgnet.data.synthetic.sites import make_sites
 from hqgnet.training_config import TrainingConfig
 
 torch.set_num_threads(1)
+# The processes that tests start have as many threads as there are cores, and tests run side by side: threads
+# that spin while they wait for each other take a busy machine's time (a page of 11 s took 39 s).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
