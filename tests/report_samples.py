@@ -203,7 +203,9 @@ def write_variants(folder: Path) -> Path:
             for seed in (1, 2)
             for site in SITES[:2]
             for image in range(5)
-        ],
+        ]
+        # A figure that one variant alone has differs from nothing.
+        + [Value(1, "plain", SITES[0], image, "ssim", 0.5) for image in range(5)],
     )
     return folder
 

@@ -223,11 +223,12 @@ def _share(federated: float | None, pooled: float | None, base: float | None) ->
 
 
 def _seed_means(values: Sequence[Value], metric: str) -> tuple[float, ...]:
-    """Mean over sites of each seed alone, in the order of seeds."""
+    """Mean over sites of each seed alone, in the order of seeds; of those that have the figure."""
     means = []
     for seed in sorted({value.seed for value in values}):
         images = per_image((value for value in values if value.seed == seed), metric)
-        means.append(float(np.mean([np.mean(list(figures.values())) for figures in images.values()])))
+        if images:
+            means.append(float(np.mean([np.mean(list(figures.values())) for figures in images.values()])))
     return tuple(means)
 
 

@@ -172,7 +172,9 @@ def _heat_map(values: Sequence[Value], known: Figure, sites: list[str], base: st
                 _written(paired[model], known) if model in paired else [],
             )
         )
-    return HeatMap(known, rows, _verdicts(values, matrix, known, paired), write(widest, known.decimals))
+    return HeatMap(
+        known, rows, _verdicts(values, matrix, known, paired if base else None), write(widest, known.decimals)
+    )
 
 
 def _cell(estimate: Estimate | None, own: Estimate | None, widest: float, known: Figure) -> HeatCell:
@@ -201,11 +203,11 @@ def _style(change: float | None, widest: float) -> str:
 
 
 def _verdicts(
-    values: Sequence[Value], matrix: Matrix, known: Figure, paired: Mapping[str, Difference]
+    values: Sequence[Value], matrix: Matrix, known: Figure, paired: Mapping[str, Difference] | None
 ) -> list[str]:
     if known.better == "neither":
         return []
-    if not paired:
+    if paired is None:
         return [f"{verdict_text(verdict(values, matrix), known.title)}."]
     return [
         f"{known.title}: {model} {', '.join(_written(found, known)[:-1])}."

@@ -237,7 +237,8 @@ def test_a_comparison_becomes_a_heat_map(completed: Path, tmp_path: Path) -> Non
 def test_variants_are_held_against_the_first(completed: Path, tmp_path: Path) -> None:
     record = read_run(completed)
     compared = read_comparison(write_variants(tmp_path / "cmp"), record)
-    (psnr,) = compared.maps
+    psnr, ssim = compared.maps
+    assert ssim.verdicts == []
     rows = {row.model: row for row in psnr.rows}
     assert list(rows) == ["original", "plain", "better", "luckier"]
     assert rows["plain"].difference == [] and rows["plain"].cells[0].is_held_against

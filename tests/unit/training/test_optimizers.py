@@ -23,13 +23,15 @@ def take(adam: NamedAdam | torch.optim.Optimizer, model: nn.Module, seed: int) -
     adam.step()
 
 
+def plain_adam(model: nn.Module) -> torch.optim.Adam:
+    betas = TrainingConfig().betas
+    return torch.optim.Adam(model.parameters(), lr=1e-3, betas=betas, foreach=False, fused=False)
+
+
 def test_it_is_torchs_adam_to_rounding() -> None:
-    training = TrainingConfig()
     ours, plain = network(), network()
-    adam = NamedAdam(ours.named_parameters(), training, 1e-3)
-    reference = torch.optim.Adam(
-        plain.parameters(), lr=1e-3, betas=training.betas, foreach=False, fused=False
-    )
+    adam = NamedAdam(ours.named_parameters(), TrainingConfig(), 1e-3)
+    reference = plain_adam(plain)
     for step in range(5):
         take(adam, ours, step)
         take(reference, plain, step)
@@ -38,12 +40,9 @@ def test_it_is_torchs_adam_to_rounding() -> None:
 
 
 def test_a_scaled_step_is_so_much_shorter_and_the_next_may_be_whole() -> None:
-    training = TrainingConfig()
     ours, plain = network(), network()
-    adam = NamedAdam(ours.named_parameters(), training, 1e-3)
-    reference = torch.optim.Adam(
-        plain.parameters(), lr=1e-3, betas=training.betas, foreach=False, fused=False
-    )
+    adam = NamedAdam(ours.named_parameters(), TrainingConfig(), 1e-3)
+    reference = plain_adam(plain)
     for step, factor in enumerate((1.0, 0.25, 1.0)):
         adam.scale(factor)
         reference.param_groups[0]["lr"] = factor * 1e-3
