@@ -18,6 +18,7 @@ from hqgnet.exchange.groups import cue_keys, evaluation_keys, received_keys, sha
 from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from hqgnet.networks.pretrained import load_pretrained
+from hqgnet.training.averaging import latest_share
 from server.spool import StoredUpdate
 from server.strategies import make_strategy
 
@@ -94,12 +95,12 @@ class GlobalModel:
         stepped = self._strategy.step(self.latest, combined)
         self.latest = self.latest | stepped
         self._rounds_in_phase += 1
-        decay = self._experiment.federation.server_average
-        if decay == 0.0 or self._rounds_in_phase == 1:
+        share = latest_share(self._experiment.federation.server_average, self._rounds_in_phase)
+        if share == 1.0:
             self.published = dict(self.latest)
             return
         self.published = self.published | {
-            name: _averaged(self.published[name], self.latest[name], decay) for name in stepped
+            name: _averaged(self.published[name], self.latest[name], share) for name in stepped
         }
 
     def state(self) -> Arrays:
@@ -155,7 +156,7 @@ def _without(prefix: str, arrays: Mapping[str, Array]) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _averaged(average: Array, latest: Array, decay: float) -> Array:
+def _averaged(average: Array, latest: Array, share: float) -> Array:
     if np.issubdtype(latest.dtype, np.integer):
         return latest
-    return torch.from_numpy(np.array(average)).lerp(torch.from_numpy(np.array(latest)), 1.0 - decay).numpy()
+    return torch.from_numpy(np.array(average)).lerp(torch.from_numpy(np.array(latest)), share).numpy()

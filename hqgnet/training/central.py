@@ -10,6 +10,7 @@ from torch import Tensor
 from hqgnet.config import PHASES, Experiment, PhaseName
 from hqgnet.data.site_data import SiteData
 from hqgnet.networks.pretrained import load_pretrained
+from hqgnet.training.averaging import latest_share
 from hqgnet.training.local import LocalResult, LocalTrainer
 
 OnRound = Callable[[PhaseName, int, LocalResult], None]
@@ -51,7 +52,8 @@ def train_centrally(
         average: dict[str, Tensor] | None = None
         for number in range(1, length.rounds + 1):
             result = trainer.train(phase, (number - 1) * length.steps, length.steps)
-            average = _averaged(average, trainer.state(), experiment.federation.server_average)
+            share = latest_share(experiment.federation.server_average, number)
+            average = _averaged(average, trainer.state(), share)
             if on_round:
                 on_round(phase, number, result)
             if on_published:
@@ -63,11 +65,11 @@ def train_centrally(
 
 
 def _averaged(
-    average: dict[str, Tensor] | None, latest: dict[str, Tensor], decay: float
+    average: dict[str, Tensor] | None, latest: dict[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    if average is None or decay == 0.0:
+    if average is None or share == 1.0:
         return {name: value.clone() for name, value in latest.items()}
     return {
-        name: value.lerp(latest[name], 1.0 - decay) if value.is_floating_point() else latest[name].clone()
+        name: value.lerp(latest[name], share) if value.is_floating_point() else latest[name].clone()
         for name, value in average.items()
     }
