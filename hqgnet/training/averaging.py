@@ -1,4 +1,4 @@
-"""How much of the published average the latest weights are: an exponential average without a bias to its start."""
+"""The published average over the rounds of a phase: every round by its age, without a bias to the first."""
 
 from __future__ import annotations
 
