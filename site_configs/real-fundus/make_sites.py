@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def by_patient(items: Iterable[Item]) -> dict[str, list[Item]]:
 
 
 def vessel_images(
-    folder: Path, items: Iterable[Item], profile: Degradation, size: int, seed: int
+    folder: Path, items: Sequence[Item], profile: Degradation, size: int, seed: int
 ) -> Iterator[SiteImage]:
     """One vessel site: clean HQ patients, degraded LQ patients."""
     patients = by_patient(items)
@@ -90,7 +90,7 @@ def vessel_images(
                 yield SiteImage(file, person, quality, split, degraded, mask, twin)
 
 
-def eyeq_images(folder: Path, items: Iterable[Item], site: str, size: int, seed: int) -> Iterator[SiteImage]:
+def eyeq_images(folder: Path, items: Sequence[Item], site: str, size: int, seed: int) -> Iterator[SiteImage]:
     """One EyeQ site: as many HQ and LQ patients as the other; all images of a patient in one split."""
     patients = by_patient(items)
     rng = np.random.default_rng((seed, 1))
@@ -123,10 +123,12 @@ def make_real_sites(
     note = f"seed {seed}. Research use only."
     sites: dict[str, tuple[Iterator[SiteImage], str]] = {}
     for name, (dataset, profile) in VESSEL_SITES.items():
-        images = vessel_images(folder, (i for i in items if i["dataset"] == dataset), profile, size, seed)
+        photographs = [item for item in items if item["dataset"] == dataset]
+        images = vessel_images(folder, photographs, profile, size, seed)
         sites[name] = images, f"{dataset} photographs, degraded copies ('{profile.name}') as LQ, {note}"
+    graded = [item for item in items if item["file"].startswith("eyeq/")]
     for name in EYEQ_SITES:
-        images = eyeq_images(folder, (i for i in items if i["file"].startswith("eyeq/")), name, size, seed)
+        images = eyeq_images(folder, graded, name, size, seed)
         sites[name] = images, f"EyeQ photographs, quality by human graders, no masks, {note}"
     paths = []
     for name, (images, about) in sites.items():

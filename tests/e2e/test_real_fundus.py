@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hqgnet.training.local import LocalTrainer
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = ROOT / "site_configs" / "real-fundus"
+VESSELS = ("drive", "chase")
 DATA = Path(os.environ.get("HQGNET_REAL_DATA", ROOT.parent / "shared" / "data"))
 
 pytestmark = [
@@ -41,11 +43,23 @@ def test_there_are_two_cameras_with_masks_and_two_sites_of_graded_patients(
     sites: dict[str, SiteData],
 ) -> None:
     assert set(sites) == {"drive", "chase", "eyeq-a", "eyeq-b"}
-    assert {name for name, data in sites.items() if data.has_masks} == {"drive", "chase"}
+    assert {name for name, data in sites.items() if data.has_masks} == set(VESSELS)
     for data in sites.values():
         assert not data.skipped
         assert all(sample.twin is None for sample in data.lq["train"])
         assert len(data.lq["train"]) >= 16 and len(data.lq["test"]) >= 4
+
+
+def test_no_photograph_is_at_two_sites(sites: dict[str, SiteData]) -> None:
+    seen: dict[str, str] = {}
+    for name, data in sites.items():
+        assert data.config.images.hq is not None
+        for file in sorted(data.config.images.hq.iterdir()):
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            assert seen.setdefault(digest, name) == name, f"an HQ image of {seen[digest]} is at {name} too"
+    # 40 patients of DRIVE with a photograph each, 14 of CHASE_DB1 with two; LQ ones in three copies.
+    counts = {name: (len(sites[name].lq["train"]), len(sites[name].hq["train"])) for name in VESSELS}
+    assert counts == {"drive": (42, 12), "chase": (30, 8)}
 
 
 def test_no_patient_is_in_two_splits(sites: dict[str, SiteData]) -> None:
