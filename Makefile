@@ -15,7 +15,7 @@ DEMO_SITES := $(DEMO)/sites
 
 # Test processes at a time; whole files go to one of them.
 JOBS ?= 2
-# Which bad nights; all take 20 minutes on two cores.
+# Which bad nights; all take half an hour on two cores.
 FAULTS ?= tests/faults
 
 .PHONY: demo test test-deploy test-faults test-slow lint docs install clean

@@ -76,7 +76,7 @@ def behaviour(model: Model, site: SiteData, split: str, guides: int = _GUIDES) -
     experiment, networks = model.experiment, model.networks
     size = experiment.image_size
     guide = site_guidance(networks, site, experiment, torch.device("cpu"), model.guidance)
-    with_task = bool(model.details.get("task_trained", True)) and networks.task_kind == "segmentation"
+    with_task = model.task_trained and networks.task_kind == "segmentation"
     rows = [
         dict(_of_image(model, judged, guide))
         for judged in judge(networks, site, guide, size, split, with_task=with_task)

@@ -1,4 +1,4 @@
-"""What a site does when asked: train, judge, lend cues, show its card, clean up.
+"""What a site does when asked: train, judge, lend cues, show its card.
 
 All exceptions end here as codes.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from client.evaluation import evaluate, finish
+from client.evaluation import evaluate
 from client.lending import lend
 from client.message import Answered, Asked
-from client.refusals import code_of, record
+from client.policy import check_images
+from client.refusals import RefusalError, code_of, record
 from client.site import log_file, open_site, use_resources
 from client.training import train
 from hqgnet.exchange.update import (
     CuesRequest,
     EvaluateRequest,
     QueryReply,
+    SiteError,
     TrainRequest,
     read_message,
     read_query,
@@ -39,6 +41,9 @@ def act(asked: Asked, file: Path, *, simulated: bool = False) -> Answered:
             to_train = read_message(asked.text, TrainRequest)
             log = log_file(file, to_train.run)
             site = open_site(file, to_train.run, to_train.experiment)
+            # The governor knows from the data card how many images there are, and not how many are labelled.
+            usable = site.usable_images(to_train.phase)
+            check_images(to_train.phase, to_train.steps, usable, site.experiment, site.config.policy)
             use_resources(site, simulated=simulated)
             update, arrays = train(site, to_train, asked.arrays)
             return Answered(update.to_json(), arrays)
@@ -51,14 +56,15 @@ def act(asked: Asked, file: Path, *, simulated: bool = False) -> Answered:
             return Answered(scores.to_json(), guidance=guidance)
         query = read_query(asked.text)
         log = log_file(file, query.run)
+        if query.kind == "finish":
+            raise RefusalError(
+                SiteError.REQUEST, "a run's end is the governor's affair: install this version"
+            )
         site = open_site(file, query.run, query.experiment)
         if isinstance(query, CuesRequest):
             use_resources(site, simulated=simulated)
             cues, lent = lend(site, query, asked.arrays)
             return Answered(cues.to_json(), lent)
-        if query.kind == "finish":
-            finish(site)
-            return Answered(QueryReply(run=query.run, card=None).to_json())
         return Answered(QueryReply(run=query.run, card=site.card.to_json()).to_json())
     except Exception as error:
         record(error, log)

@@ -1,12 +1,15 @@
 """Which code may run at this site: bundles that somebody of the hospital has looked at and approved.
 
 In the site's work folder: ``approvals.json``, and ``bundles/SHA256.fab`` for those approved and for the few
-that a server has sent and nobody has looked at yet.
+that a server has sent and nobody has looked at yet. Whoever changes them holds ``approvals.lock`` meanwhile:
+the daemon keeps bundles while somebody approves.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.audit import site_audit
 from client.bundle import read_bundle, remove_unpacked, sha256_of
+from client.lock_file import alone
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder, write_atomically
 
@@ -22,6 +26,7 @@ MOST_PENDING = 5
 """Unapproved bundles that are kept; a server cannot fill the disk with more."""
 
 _APPROVALS_FILE = "approvals.json"
+_LOCK_FILE = "approvals.lock"
 _LONGEST_FILE = 1 << 20
 
 
@@ -106,15 +111,16 @@ class Approvals:
             OutputError: If it cannot be written.
             AuditError: If the site's audit log has been altered.
         """
-        bundle = read_bundle(data)
-        approved = self.approved()
-        for approval in approved:
-            if approval.sha256 == bundle.sha256:
-                return approval
-        self._keep(data)
-        approval = Approval(sha256=bundle.sha256, by=who, at=datetime.now(UTC).isoformat(timespec="seconds"))
-        site_audit(self._work).append("approved", code=bundle.sha256, by=who)
-        self._write((*approved, approval))
+        sha256 = read_bundle(data).sha256
+        with self._alone():
+            approved = self.approved()
+            for approval in approved:
+                if approval.sha256 == sha256:
+                    return approval
+            self._keep(data)
+            approval = Approval(sha256=sha256, by=who, at=datetime.now(UTC).isoformat(timespec="seconds"))
+            site_audit(self._work).append("approved", code=sha256, by=who)
+            self._write((*approved, approval))
         return approval
 
     def revoke(self, sha256: str, who: str) -> bool:
@@ -125,14 +131,15 @@ class Approvals:
             OutputError: If it cannot be written.
             AuditError: If the site's audit log has been altered.
         """
-        approved = self.approved()
-        left = tuple(approval for approval in approved if approval.sha256 != sha256)
-        if len(left) == len(approved):
-            return False
-        self._write(left)
-        site_audit(self._work).append("revoked", code=sha256, by=who)
-        self._bundle_file(sha256).unlink(missing_ok=True)
-        remove_unpacked(self.code_folder / sha256)
+        with self._alone():
+            approved = self.approved()
+            left = tuple(approval for approval in approved if approval.sha256 != sha256)
+            if len(left) == len(approved):
+                return False
+            self._write(left)
+            site_audit(self._work).append("revoked", code=sha256, by=who)
+            self._bundle_file(sha256).unlink(missing_ok=True)
+            remove_unpacked(self.code_folder / sha256)
         return True
 
     def keep_pending(self, data: bytes) -> str:
@@ -145,9 +152,10 @@ class Approvals:
             OutputError: If it cannot be written.
         """
         sha256 = read_bundle(data).sha256
-        self._keep(data)
-        for old in self.pending()[MOST_PENDING:]:
-            self._bundle_file(old).unlink(missing_ok=True)
+        with self._alone():
+            self._keep(data)
+            for old in self.pending()[MOST_PENDING:]:
+                self._bundle_file(old).unlink(missing_ok=True)
         return sha256
 
     def pending(self) -> list[str]:
@@ -158,7 +166,8 @@ class Approvals:
         """
         approved = {approval.sha256 for approval in self.approved()}
         waiting = [file for file in self._bundles.glob("*.fab") if file.stem not in approved]
-        return [file.stem for file in sorted(waiting, key=_age)]
+        ages = {file.stem: age for file in waiting if (age := _age(file)) is not None}
+        return sorted(ages, key=lambda sha256: (ages[sha256], sha256))
 
     def bundle(self, sha256: str) -> bytes | None:
         """Return a kept bundle, approved or not; None if it is gone or no longer the one that was kept."""
@@ -167,6 +176,13 @@ class Approvals:
         except OSError:
             return None
         return data if sha256_of(data) == sha256 else None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let nobody else change the approvals, or what is kept, meanwhile."""
+        make_folder(self._work, mode=0o700)
+        with alone(self._work / _LOCK_FILE):
+            yield
 
     def _bundle_file(self, sha256: str) -> Path:
         return self._bundles / f"{sha256}.fab"
@@ -185,5 +201,9 @@ class Approvals:
         write_atomically(self._file, text.encode() + b"\n", mode=0o600)
 
 
-def _age(file: Path) -> tuple[int, str]:
-    return -file.stat().st_mtime_ns, file.stem
+def _age(file: Path) -> int | None:
+    """Return what is the smaller the newer a file is; None if another process has taken it away meanwhile."""
+    try:
+        return -file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -16,5 +16,5 @@ def site_audit(work: Path) -> AuditLog:
     Raises:
         OutputError: If it cannot be made.
     """
-    make_folder(work)
+    make_folder(work, mode=0o700)
     return AuditLog(work / AUDIT_FILE)

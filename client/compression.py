@@ -15,6 +15,7 @@ from client.left_out import LeftOut
 from client.message import Asked
 from client.refusals import RefusalError
 from hqgnet.compression_config import CompressionConfig
+from hqgnet.data.site_policy import SitePolicy
 from hqgnet.exchange.arrays import Array, ArrayError, Arrays
 from hqgnet.exchange.compression.feedback import compress_update
 from hqgnet.exchange.compression.message import COMPRESSED, decompress
@@ -65,9 +66,11 @@ def folded(
     request: TrainRequest,
     settings: CompressionConfig,
     run_folder: Path,
-    limit: float | None,
+    policy: SitePolicy,
 ) -> Leaving:
     """Return an update compressed; what that leaves out is safe on disk for the next round.
+
+    What was left out of updates without noise never goes with one that has noise, nor the other way round.
 
     Args:
         arrays: The update as it may leave.
@@ -75,21 +78,23 @@ def folded(
         request: Says which round this is.
         settings: How to compress.
         run_folder: The run's private folder.
-        limit: See :func:`hqgnet.exchange.compression.feedback.compress_update`.
+        policy: Its clip norm holds for what leaves too; under noise it has done its work before.
 
     Raises:
         RefusalError: If the update has moved so far that it has no finite difference.
         OutputError: If what is left out cannot be written.
     """
     # Beside what training goes on with: it is deleted with that when the run is over.
-    kept = LeftOut(run_folder / "state" / "left-out")
-    left_out = kept.load(request.phase, request.first_step) if settings.has_feedback else {}
+    kept = LeftOut(run_folder / "state" / ("left-out" if policy.noise is None else "left-out-under-noise"))
+    left_out = kept.load(request.phase, request.counted_step) if settings.has_feedback else {}
+    limit = policy.clip_norm if policy.noise is None else None
     try:
         update = compress_update(arrays, received, left_out, settings, limit)
     except ArrayError as error:
         raise RefusalError(SiteError.DIVERGED, str(error)) from error
     if settings.has_feedback:
-        kept.save(request.phase, request.first_step + request.steps, update.left_out)
+        next_step, counted = request.first_step + request.steps, request.counted_step
+        kept.save(request.phase, next_step, update.left_out, counted=counted)
     facts = {
         "codec": update.form,
         "bytes": update.packed.nbytes,

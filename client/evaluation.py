@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 import torch
@@ -117,8 +116,3 @@ def _stored(site: OpenSite, lent: Arrays) -> Tensor | None:
 def _mean(guides: Tensor | None) -> Tensor | None:
     """Return the mean of a site's guides, which is one guide unless the experiment wants a pool."""
     return None if guides is None else guides.mean(dim=0)
-
-
-def finish(site: OpenSite) -> None:
-    """Delete the private training state of a run that is over; log and pictures stay."""
-    shutil.rmtree(site.folder / "state", ignore_errors=True)

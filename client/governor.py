@@ -7,7 +7,7 @@ the policy refuses, and what the governor itself cannot do (write its audit, its
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,18 @@ from client.policy import (
 )
 from client.privacy import Ledger, protect
 from client.refusals import RefusalError, code_of, record
+from client.run_end import delete_private_state
+from client.work import Work
 from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.cue_bank import without_cues
-from hqgnet.data.site_config import SiteConfig, load_site_config
-from hqgnet.errors import ConfigurationError
-from hqgnet.exchange.arrays import Array, Arrays, digest_arrays, distance
+from hqgnet.data.site_config import SiteConfig
+from hqgnet.exchange.arrays import Arrays, digest_arrays, distance
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import (
     CuesHeader,
     CuesRequest,
     EvaluateRequest,
     MalformedMessageError,
-    Message,
     QueryReply,
     QueryRequest,
     ScoresHeader,
@@ -64,7 +64,8 @@ class Governor:
     """Lets happen, and lets leave, what the site's policy allows.
 
     Args:
-        file: The site's YAML; read anew at every message, so that a change of the policy holds at once.
+        file: The site's YAML; read anew at every message, and again before an answer leaves, so that a change
+            of the policy holds at once.
         code: SHA-256 of the bundle whose code does the work; ``"simulation"`` where this installation's does.
     """
 
@@ -80,8 +81,10 @@ class Governor:
             act: Does the work. Asked for the site's data card as well where the policy looks at counts.
         """
         log: Path | None = None
+        head: str | None = None
         try:
-            config = load_site_config(self._file)
+            work = Work(self._file, act)
+            config = work.config
             audit = site_audit(config.work)
             what: Facts = {"kind": asked.kind}
             try:
@@ -89,17 +92,19 @@ class Governor:
                 what |= _named(request)
                 log = config.work / request.run / "site.log"
                 audit.append("asked", **what, **self._under(request, config))
-                answered, facts = _govern(request, asked, act, config)
+                answered, facts = _govern(request, asked, work)
             except Exception as error:
                 # Of our own refusals the reason is told; the text of others could hold a path.
                 reason = {"reason": error.reason} if isinstance(error, RefusalError) else {}
-                audit.append("refused", **what, code=code_of(error), **reason)
+                head = audit.append("refused", **what, code=code_of(error), **reason)
                 raise
+            if (policy := policy_digest(work.config)) != policy_digest(config):
+                facts |= {"policy": policy}  # another than it was asked under
             head = audit.append("left", **what, **facts)
             return replace(answered, audit_head=head)
         except Exception as error:
             record(error, log)
-            return Answered(code=code_of(error))
+            return Answered(code=code_of(error), audit_head=head)
 
     def _under(self, request: Request, config: SiteConfig) -> Facts:
         """Return under what code and policy something is asked."""
@@ -133,46 +138,74 @@ def _read_request(asked: Asked) -> Request:
     return request
 
 
-def _govern(request: Request, asked: Asked, act: Act, config: SiteConfig) -> tuple[Answered, Facts]:
+def _govern(request: Request, asked: Asked, work: Work) -> tuple[Answered, Facts]:
     if isinstance(request, QueryRequest) and request.kind == "finish":
-        return _finish(request, asked, act)
+        return _finish(request, work.config)
     experiment = experiment_from_json(request.experiment, "the server's request")
-    check_strategy(experiment, config.policy)
+    check_strategy(experiment, work.config.policy)
     if isinstance(request, TrainRequest):
-        return _train(request, experiment, asked, act, config)
+        return _train(request, experiment, asked, work)
     if isinstance(request, EvaluateRequest):
-        return _evaluate(request, experiment, asked, act, config)
+        return _evaluate(request, experiment, asked, work)
     if isinstance(request, CuesRequest):
-        return _lend(request, experiment, asked, act, config)
-    card = _data_card(request, act).hiding(config.policy.smallest_count)
+        return _lend(request, experiment, asked, work)
+    card = work.data_card(request.run, request.experiment)
+    card = card.hiding(_config_by_now(experiment, work).policy.smallest_count)
     reply = QueryReply(run=request.run, card=card.to_json()).to_json()
     return Answered(reply), {"hidden": list(card.hidden)} | _text_told(reply)
 
 
-def _finish(request: QueryRequest, asked: Asked, act: Act) -> tuple[Answered, Facts]:
+def _config_by_now(experiment: Experiment, work: Work) -> SiteConfig:
+    """Return what the hospital's file says now that the work is done: what would leave is judged by that."""
+    config = work.read_again()
+    check_strategy(experiment, config.policy)
+    return config
+
+
+def _finish(request: QueryRequest, config: SiteConfig) -> tuple[Answered, Facts]:
     """Cleaning up is always allowed; nothing but the word that it is done leaves."""
-    _done(act(asked))
+    delete_private_state(config.work / request.run)
     return Answered(QueryReply(run=request.run, card=None).to_json()), {"finished": True}
 
 
-def _train(
-    request: TrainRequest, experiment: Experiment, asked: Asked, act: Act, config: SiteConfig
-) -> tuple[Answered, Facts]:
-    policy, compression = config.policy, experiment.federation.compression
+def _may_train(
+    request: TrainRequest, experiment: Experiment, received: Arrays, work: Work, card: DataCard | None
+) -> DataCard | None:
+    """Check what can be known before any work.
+
+    Args:
+        request: What is asked.
+        experiment: What is trained.
+        received: Parameters.
+        work: Gives the policy, and the data card where that looks at counts.
+        card: The data card if it has been given already.
+
+    Returns:
+        The data card, if it was looked at.
+    """
+    config, policy = work.config, work.config.policy
+    check_training(request, experiment, config, received)
+    if policy.noise is not None:
+        Ledger(config.work / LEDGER_FILE).check(policy.noise)
+    if policy.minimum_images > 1 or policy.smallest_count > 1:
+        card = card or work.data_card(request.run, request.experiment)
+        usable = card.lq.train, card.hq.train
+        check_images(request.phase, request.steps, usable, experiment, policy)
+    return card
+
+
+def _train(request: TrainRequest, experiment: Experiment, asked: Asked, work: Work) -> tuple[Answered, Facts]:
+    before, compression = work.config, experiment.federation.compression
     lent, parameters = without_cues(asked.arrays)
     asked = unfolded(replace(asked, arrays=parameters), compression)
     received = asked.arrays
-    noise, ledger = policy.noise, Ledger(config.work / LEDGER_FILE)
-    check_training(request, experiment, config, received)
-    if noise is not None:
-        ledger.check(noise)
-    card: DataCard | None = None
-    if policy.minimum_images > 1 or policy.smallest_count > 1:
-        query = QueryRequest(run=request.run, kind="data-card", experiment=request.experiment)
-        card = _data_card(query, act)
-        check_images(card.lq.train, card.hq.train, policy)
-    text_in_time = _within_minutes(request, asked.text, policy.minutes_per_round)
-    answered = _done(act(replace(asked, text=text_in_time, arrays=received | lent)))
+    card = _may_train(request, experiment, received, work, None)
+    text_in_time = _within_minutes(request, asked.text, before.policy.minutes_per_round)
+    answered = work.done(replace(asked, text=text_in_time, arrays=received | lent))
+    config = _config_by_now(experiment, work)
+    if config != before:
+        card = _may_train(request, experiment, received, work, card)
+    policy, noise = config.policy, config.policy.noise
     if answered.guidance is not None or answered.arrays is None:
         raise RefusalError(SiteError.POLICY_GROUPS, "an update is parameters, and nothing else")
     header = answered.read(UpdateHeader)
@@ -186,7 +219,7 @@ def _train(
     text = answered.header if told == header else told.to_json()
     facts: Facts = {"groups": told.groups, "clip_norm": policy.clip_norm}
     if policy.clip_norm is not None:
-        epsilon = None if noise is None else ledger.charge(noise)
+        epsilon = None if noise is None else Ledger(config.work / LEDGER_FILE).charge(noise)
         arrays, clipped = protect(arrays, received, policy.clip_norm, noise.multiplier if noise else None)
         # The server gets this entry's hash, and could try out what stands in it: under noise the entry tells
         # nothing of the update as it was before.
@@ -196,15 +229,15 @@ def _train(
             facts |= {"noise": noise.multiplier, "epsilon": epsilon}
     if not compression.is_up:
         return Answered(text, arrays), facts | _arrays_told(arrays, received)
-    limit = None if noise is not None else policy.clip_norm
-    leaving = folded(arrays, received, request, compression, config.work / request.run, limit)
+    leaving = folded(arrays, received, request, compression, config.work / request.run, policy)
     return Answered(text, leaving.carried), facts | _arrays_told(leaving.arrays, received) | leaving.facts
 
 
 def _evaluate(
-    request: EvaluateRequest, experiment: Experiment, asked: Asked, act: Act, config: SiteConfig
+    request: EvaluateRequest, experiment: Experiment, asked: Asked, work: Work
 ) -> tuple[Answered, Facts]:
-    answered = _done(act(asked))
+    answered = work.done(asked)
+    config = _config_by_now(experiment, work)
     if answered.arrays is not None:
         raise RefusalError(SiteError.POLICY_GROUPS, "a judgement is sums, and no parameters")
     header = answered.read(ScoresHeader)
@@ -227,11 +260,11 @@ def _evaluate(
     return Answered(text, guidance=vector), facts | _text_told(text)
 
 
-def _lend(
-    request: CuesRequest, experiment: Experiment, asked: Asked, act: Act, config: SiteConfig
-) -> tuple[Answered, Facts]:
+def _lend(request: CuesRequest, experiment: Experiment, asked: Asked, work: Work) -> tuple[Answered, Facts]:
+    check_lending(experiment, work.config.policy)
+    answered = work.done(asked)
+    config = _config_by_now(experiment, work)
     check_lending(experiment, config.policy)
-    answered = _done(act(asked))
     if answered.guidance is not None or answered.arrays is None:
         raise RefusalError(SiteError.POLICY_GROUPS, "cues are a mean and a covariance, and nothing else")
     header = answered.read(CuesHeader)
@@ -239,34 +272,6 @@ def _lend(
     facts: Facts = {"images": header.images, "digest": digest_arrays(answered.arrays)}
     facts["bytes"] = len(answered.header) + sum(array.nbytes for array in answered.arrays.values())
     return Answered(answered.header, answered.arrays), _text_told(answered.header) | facts
-
-
-def _data_card(query: QueryRequest, act: Act) -> DataCard:
-    text = _done(act(Asked("query", query.to_json()))).read(QueryReply).card
-    try:
-        return DataCard.from_json(text or "", "the site's data card")
-    except ConfigurationError as error:
-        raise RefusalError(SiteError.INTERNAL, "no data card was given") from error
-
-
-@dataclass(frozen=True)
-class _Done:
-    header: str
-    arrays: Arrays | None
-    guidance: Array | None
-
-    def read(self, kind: type[Message]) -> Message:
-        try:
-            return read_message(self.header, kind)
-        except MalformedMessageError as error:
-            raise RefusalError(SiteError.INTERNAL, f"the work's answer is no {kind.__name__}") from error
-
-
-def _done(answered: Answered) -> _Done:
-    """Take an answer whose work was done; a refusal ends the message."""
-    if answered.code is not None or answered.header is None:
-        raise RefusalError(answered.code or SiteError.INTERNAL, "the work was not done; see the run's log")
-    return _Done(answered.header, answered.arrays, answered.guidance)
 
 
 def _within_minutes(request: TrainRequest, text: object, minutes: float) -> object:

@@ -29,25 +29,28 @@ class LeftOut:
     def __init__(self, folder: Path) -> None:
         self._generations = Generations(folder)
 
-    def load(self, phase: PhaseName, step: int) -> dict[str, Floats]:
-        """Return what is left over when ``phase`` goes on at ``step``; nothing at its beginning.
+    def load(self, phase: PhaseName, counted: int) -> dict[str, Floats]:
+        """Return what was left over after the round that ended at step ``counted``; nothing for step 0.
 
-        The newest file that is not ahead of ``step`` is taken. One that cannot be read, or holds something
-        else than was written, counts as absent: what it held is lost, as it is without error feedback.
+        No other file will do: what a later update held and left out did not reach the server if that update
+        did not count, and an earlier one's has been sent since. A file that is not there, cannot be read, or
+        holds something else than was written counts as empty: what it held is lost, as it is without error
+        feedback.
         """
-        for next_step, file in self._generations.of(phase):
-            if next_step <= step and (found := _read(file, phase, next_step)) is not None:
-                return found
-        return {}
+        files = dict(self._generations.of(phase))
+        return (_read(files[counted], phase, counted) or {}) if counted in files else {}
 
-    def save(self, phase: PhaseName, next_step: int, arrays: Mapping[str, Floats]) -> None:
-        """Keep what is left over after a round.
+    def save(
+        self, phase: PhaseName, next_step: int, arrays: Mapping[str, Floats], *, counted: int = 0
+    ) -> None:
+        """Keep what is left over after a round, and what was at step ``counted``.
 
         Raises:
             OutputError: If it cannot be written; what was kept before stays.
         """
         told = metadata(phase, next_step, digest_arrays(arrays))
-        self._generations.keep(phase, next_step, partial(write_arrays, arrays=arrays, told=told, mode=0o600))
+        write = partial(write_arrays, arrays=arrays, told=told, mode=0o600)
+        self._generations.keep(phase, next_step, write, counted=counted)
 
 
 def _read(file: Path, phase: PhaseName, next_step: int) -> dict[str, Floats] | None:

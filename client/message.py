@@ -36,7 +36,8 @@ class Answered:
         arrays: An update; None where none was asked for.
         guidance: Mean v_z ``(64,)``; None where it was not asked for or stays at home.
         code: Why the site declines; None for an answer.
-        audit_head: Hash of the site's latest audit entry, which anchors its chain in the server's.
+        audit_head: Hash of the site's latest audit entry, which anchors its chain in the server's; beside a
+            refusal too, unless the log itself cannot be written.
     """
 
     header: str | None = None

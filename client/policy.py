@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 
 from client.refusals import RefusalError
-from hqgnet.config import Experiment
+from client.round_images import images_of_round
+from hqgnet.config import Experiment, PhaseName
 from hqgnet.cue_bank import CueEntry, ImplausibleCuesError
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.data.site_policy import SitePolicy
@@ -105,7 +106,8 @@ def check_update(
     except ArrayError as error:
         code = SiteError.DIVERGED if error.fault is ArrayFault.NOT_FINITE else SiteError.POLICY_GROUPS
         raise RefusalError(code, f"the update differs in form from what came ({error})") from error
-    check_images(header.lq_images, header.hq_images, policy)
+    # By the steps that were taken: a server's deadline may have ended the round early.
+    check_images(request.phase, header.steps, (header.lq_images, header.hq_images), experiment, policy)
     check_bytes(most_bytes(arrays, experiment.federation.compression), policy)
 
 
@@ -144,16 +146,31 @@ def check_cues(
     check_bytes(sum(array.nbytes for array in arrays.values()), policy)
 
 
-def check_images(lq_images: int, hq_images: int, policy: SitePolicy) -> None:
-    """Check that there are enough training images behind an update.
+def check_images(
+    phase: PhaseName, steps: int, usable: tuple[int, int], experiment: Experiment, policy: SitePolicy
+) -> None:
+    """Check that there are enough images behind an update: those that its round uses, not all that there are.
 
     No HQ image at all is enough: then nothing of any is in the update.
+
+    Args:
+        phase: Which.
+        steps: Of the round, asked or taken.
+        usable: LQ and HQ images that the site can train on in the phase.
+        experiment: Gives the batch size.
+        policy: The hospital's.
 
     Raises:
         RefusalError: If there are fewer than the policy wants.
     """
+    lq_images, hq_images = images_of_round(phase, steps, usable, experiment)
     if min(lq_images, hq_images or lq_images) < policy.minimum_images:
-        reason = f"fewer than {policy.minimum_images} LQ or HQ images to train on"
+        # Without how many there are: the server gets the entry's hash, and could find out by trying.
+        reason = (
+            f"{steps} steps of {experiment.training.batch_size} images are not sure to use "
+            f"{policy.minimum_images} LQ and HQ images (policy.minimum_images): the round is too short, or "
+            "the site has too few to train on in this phase"
+        )
         raise RefusalError(SiteError.POLICY_IMAGES, reason)
 
 
@@ -193,12 +210,16 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
     means = {
         name: sums
         for name, sums in scores.means.items()
-        if _is_allowed(name.rpartition("_")[0], policy) and _is_enough(sums.count, minimum)
+        if _is_allowed(name.rpartition("_")[0], policy)
+        and _is_enough(sums.count, minimum)
+        and _may_be_told(sums.undefined, policy)
     }
     segmentation = {
         version: sums
         for version, sums in scores.segmentation.items()
-        if _is_allowed(SEGMENTATION, policy) and _is_over_enough_images(sums, minimum)
+        if _is_allowed(SEGMENTATION, policy)
+        and _is_over_enough_images(sums, minimum)
+        and all(_may_be_told(figure.undefined, policy) for figure in sums.per_image.values())
     }
     grading = {
         version: sums
@@ -206,6 +227,7 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
         if _is_allowed(GRADING, policy)
         # The sum of a row is the number of images of that level.
         and all(_is_enough(int(images), minimum) for images in sums.confusion.sum(axis=1) if images)
+        and all(_may_be_told(int(images), policy) for images in (*sums.confusion.flat, sums.undefined))
     }
     kept_back = {name.rpartition("_")[0] for name in scores.means.keys() - means.keys()}
     kept_back |= {SEGMENTATION} if scores.segmentation.keys() - segmentation.keys() else set()
@@ -256,6 +278,14 @@ def _is_allowed(metric: str, policy: SitePolicy) -> bool:
 def _is_enough(count: int, minimum: int) -> bool:
     # By default nothing is withheld, not even sums over no image.
     return minimum == 1 or count >= minimum
+
+
+def _may_be_told(count: int, policy: SitePolicy) -> bool:
+    """Whether a count of images is not a small one.
+
+    What it stands in is withheld then: told as 0 it would follow from the number of all images.
+    """
+    return not 0 < count < policy.smallest_count
 
 
 def _is_over_enough_images(sums: SegmentationSums, minimum: int) -> bool:

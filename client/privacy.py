@@ -16,17 +16,16 @@ that of real numbers: floating-point noise (Mironov 2012) is not modelled.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.lock_file import alone
 from client.refusals import RefusalError
 from hqgnet.data.site_policy import NoisePolicy
 from hqgnet.exchange.arrays import Array, Arrays
@@ -132,7 +131,7 @@ class Ledger:
             RefusalError: If the budget does not allow it; nothing is written then.
             OutputError: If the ledger cannot be written.
         """
-        with self._alone():
+        with alone(self._path.with_suffix(".lock")):
             releases = self._with_one_more(noise)
             ledger = _Ledger(version=1, releases=releases)
             write_atomically(self._path, ledger.model_dump_json(indent=1).encode(), mode=0o600)
@@ -159,12 +158,6 @@ class Ledger:
         except ValidationError as error:
             reason = f"{self._path.name} is damaged: restore it; without it the budget cannot be known"
             raise RefusalError(SiteError.INTERNAL, reason) from error
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 class _Ledger(BaseModel):

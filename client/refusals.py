@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -46,17 +47,21 @@ def code_of(error: Exception) -> SiteError:
 
 
 def record(error: Exception, log: Path | None) -> None:
-    """Write the reason of a refusal into the site's log; into the process's log if there is none."""
+    """Write the reason of a refusal into the site's log, its owner's alone; else into the process's log."""
     text = _told(error)
     if log is not None:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8") as stream:
+            with open(log, "a", encoding="utf-8", opener=_private) as stream:
                 stream.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
             return
         except OSError:
             LOGGER.exception("%s cannot be written", log)
     LOGGER.error("%s", text)
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _told(error: Exception) -> str:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from client.refusals import RefusalError
-from hqgnet.config import Experiment, experiment_from_json
+from client.site_content import content_digest
+from hqgnet.config import Experiment, PhaseName, experiment_from_json
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device, memory_fraction
@@ -22,6 +23,7 @@ from hqgnet.errors import HqgnetError
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.groups import local_keys
 from hqgnet.exchange.update import SiteError
+from hqgnet.labels import has_labels
 from hqgnet.training.local import LocalTrainer
 from hqgnet.training.state import PrivateState
 
@@ -30,6 +32,7 @@ Setting = str | int | float | bool | bytes
 # the memory.
 _MOST_OPEN = 4
 _OPEN: OrderedDict[tuple[Path, str, str], OpenSite] = OrderedDict()
+_TORCHS_THREADS = torch.get_num_threads()
 
 
 def site_file(node_config: Mapping[str, Setting], run_config: Mapping[str, Setting]) -> Path:
@@ -66,6 +69,7 @@ class OpenSite:
         data: Its images.
         card: What the server knows of them.
         device: Where to compute.
+        content: What it was opened from (:func:`client.site_content.content_digest`).
     """
 
     config: SiteConfig
@@ -74,6 +78,7 @@ class OpenSite:
     data: SiteData
     card: DataCard
     device: torch.device
+    content: str
     _trainer: LocalTrainer | None = None
     _initial: dict[str, Tensor] | None = None
 
@@ -97,6 +102,18 @@ class OpenSite:
             self._initial = {f"networks.{name}": state[name].clone() for name in names}
         return self._trainer
 
+    def usable_images(self, phase: PhaseName) -> tuple[int, int]:
+        """Return how many LQ and HQ images a phase is trained on.
+
+        Where a site has labels, ``cooperate`` draws labelled LQ images alone
+        (:class:`hqgnet.data.batches.UnpairedBatches`).
+        """
+        lq, hq = self.data.lq["train"], self.data.hq["train"]
+        if phase != "cooperate" or not has_labels(self.data, self.experiment):
+            return len(lq), len(hq)
+        masks = self.experiment.downstream.label == "masks"
+        return sum((sample.mask if masks else sample.grade) is not None for sample in lq), len(hq)
+
     def initial_private(self) -> dict[str, Tensor]:
         """Return the site's own parameters as they are before any training.
 
@@ -113,7 +130,7 @@ def run_folder(config: SiteConfig, run: str) -> Path:
 
 
 def open_site(file: Path, run: str, experiment_json: str) -> OpenSite:
-    """Open a site for a run, or return it as opened before by this process.
+    """Open a site for a run, or return it as opened before by this process, if nothing of it has changed.
 
     Args:
         file: The site's YAML.
@@ -126,17 +143,21 @@ def open_site(file: Path, run: str, experiment_json: str) -> OpenSite:
         RefusalError: If the experiment is for images of another kind.
     """
     experiment = experiment_from_json(experiment_json, "the server's request")
+    config = load_site_config(file)
+    # Taken before the files are read: what changes while they are is seen by the next message.
+    content = content_digest(config)
     key = (file.resolve(), run, experiment.digest())
+    for known in [known for known, site in _OPEN.items() if known[0] == key[0] and site.content != content]:
+        del _OPEN[known]  # before it is opened again: both would fill the memory
     if key in _OPEN:
         _OPEN.move_to_end(key)
         return _OPEN[key]
-    config = load_site_config(file)
     if (config.modality, config.channels) != (experiment.modality, experiment.channels):
         raise RefusalError(
             SiteError.CONFIGURATION, f"{file} is not for {experiment.modality}, {experiment.channels}"
         )
     data = SiteData.open(config)
-    site = OpenSite(config, experiment, run, data, DataCard.of(data), choose_device(config.device))
+    site = OpenSite(config, experiment, run, data, DataCard.of(data), choose_device(config.device), content)
     _OPEN[key] = site
     while len(_OPEN) > _MOST_OPEN:
         _OPEN.popitem(last=False)
@@ -163,8 +184,8 @@ def use_resources(site: OpenSite, *, simulated: bool) -> None:
     """
     if simulated:
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    elif site.config.threads:
-        torch.set_num_threads(site.config.threads)
-    fraction = memory_fraction(site.config, site.device)
-    if fraction is not None:
-        torch.cuda.set_per_process_memory_fraction(fraction, site.device)
+    else:
+        torch.set_num_threads(site.config.threads or _TORCHS_THREADS)
+    if site.device.type == "cuda":
+        fraction = memory_fraction(site.config, site.device)
+        torch.cuda.set_per_process_memory_fraction(1.0 if fraction is None else fraction, site.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -28,7 +28,8 @@ class SitePart:
         names: Of the parameters and buffers that every site shares in the phase.
         federation: Names the strategy.
         arrays: All that came.
-        private: The site's state after an earlier round of the phase; empty at its beginning.
+        counted: Gives the site's state after its latest update of the phase that counted: empty before the
+            first, None if it is lost.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class SitePart:
         names: Sequence[str],
         federation: FederationConfig,
         arrays: Arrays,
-        private: Mapping[str, Tensor],
+        counted: Callable[[], Mapping[str, Tensor] | None],
     ) -> None:
         self._control: ControlVariates | None = None
         self.corrections: tuple[GradientCorrection, ...] = ()
@@ -45,7 +46,8 @@ class SitePart:
             self.corrections = (Proximal(networks, names, federation.proximal_mu),)
         if beside := controlled_parameters(networks, names, federation):
             shared = to_tensors({name: arrays[control_name(name)] for name in beside})
-            own = {name.removeprefix(_OWN): value for name, value in private.items() if name.startswith(_OWN)}
+            private = counted()
+            own = None if private is None else _own(private)
             self._control = ControlVariates(networks, shared, own)
             self.corrections = (self._control,)
 
@@ -71,6 +73,10 @@ class SitePart:
         """Return what the site's next round needs; it never leaves the site."""
         own = self._control.own() if self._control else {}
         return {f"{_OWN}{name}": value for name, value in own.items()}
+
+
+def _own(private: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(_OWN): value for name, value in private.items() if name.startswith(_OWN)}
 
 
 def beside(networks: Module, names: Sequence[str], federation: FederationConfig) -> dict[str, str]:

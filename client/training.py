@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor
+
 from client.guards import check_received, outgoing_update
 from client.refusals import RefusalError
 from client.site import OpenSite
@@ -12,6 +17,7 @@ from hqgnet.exchange.groups import local_keys, received_keys, shared_groups, sha
 from hqgnet.exchange.participation import part_in
 from hqgnet.exchange.update import SiteError, TrainRequest, UpdateHeader, digest
 from hqgnet.training.gradient_correction import correcting
+from hqgnet.training.state import Stored
 
 
 def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[UpdateHeader, Arrays]:
@@ -43,7 +49,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     private = stored.tensors if stored else {}
     trainer.load_private_state(phase, site.initial_private() | private)
     trainer.load(to_tensors(parameters_of(arrays)))
-    part = SitePart(trainer.networks, shared, experiment.federation, arrays, private)
+    counted = partial(_counted, site, request, stored)
+    part = SitePart(trainer.networks, shared, experiment.federation, arrays, counted)
     with correcting(part.corrections):
         result = trainer.train(phase, request.first_step, request.steps, deadline_s=request.deadline_s)
     state = trainer.state()
@@ -52,7 +59,8 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     update |= part.outgoing(tuple(update))
     local = {f"networks.{name}": state[name] for name in local_keys(trainer.networks, experiment.federation)}
     kept = trainer.private_state(phase) | local | part.private_state()
-    site.state.save(phase, request.first_step + request.steps, kept)
+    next_step = request.first_step + request.steps
+    site.state.save(phase, next_step, kept, counted=request.counted_step)
     header = UpdateHeader(
         run=request.run,
         phase=phase,
@@ -68,6 +76,15 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
         card_digest=digest(site.card.to_json()),
     )
     return header, update
+
+
+def _counted(site: OpenSite, request: TrainRequest, stored: Stored | None) -> Mapping[str, Tensor] | None:
+    """Return what the site had after its latest update that counted; empty before the first, None if lost."""
+    if not request.counted_step:
+        return {}
+    if stored is None or stored.next_step != request.counted_step:
+        stored = site.state.load_at(request.phase, request.counted_step)
+    return stored.tensors if stored else None
 
 
 def _bank(site: OpenSite, lent: Arrays) -> CueBank | None:

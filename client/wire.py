@@ -64,10 +64,19 @@ def _packed(record: ArrayRecord) -> NDArray[Any]:
 
 
 def write_answered(message: Message, answered: Answered) -> Message:
-    """Return the reply to ``message``: a header in JSON with arrays where there are any, or a code alone."""
+    """Return the reply to ``message``: a header in JSON with arrays where there are any, or a code alone.
+
+    Beside either stands the hash of the audit's entry about it, where there is one.
+    """
+    content = _content(answered)
+    if answered.audit_head is not None:
+        content[AUDIT] = ConfigRecord({HEAD_KEY: answered.audit_head})
+    return Message(content, reply_to=message)
+
+
+def _content(answered: Answered) -> RecordDict:
     if answered.code is not None or answered.header is None:
-        code = answered.code or SiteError.INTERNAL
-        return Message(RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(code)})}), reply_to=message)
+        return RecordDict({REFUSAL: ConfigRecord({CODE_KEY: str(answered.code or SiteError.INTERNAL)})})
     content = RecordDict({HEADER: ConfigRecord({JSON_KEY: answered.header})})
     if answered.arrays is not None and COMPRESSED in answered.arrays:
         content[ARRAYS] = ArrayRecord({COMPRESSED: Array(answered.arrays[COMPRESSED])})
@@ -75,6 +84,4 @@ def write_answered(message: Message, answered: Answered) -> Message:
         content[ARRAYS] = ArrayRecord({PACKED: Array(pack(answered.arrays))})
     if answered.guidance is not None:
         content[GUIDANCE] = ArrayRecord({GUIDANCE: Array(answered.guidance)})
-    if answered.audit_head is not None:
-        content[AUDIT] = ConfigRecord({HEAD_KEY: answered.audit_head})
-    return Message(content, reply_to=message)
+    return content

@@ -116,10 +116,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     enhance.add_argument(
         "--overlap",
-        type=_positive,
+        type=_not_negative,
         default=64,
         metavar="N",
-        help="pixels that tiles share at least (default 64)",
+        help="pixels that tiles share at least (default 64); with 0 seams may be seen",
     )
 
     export = commands.add_parser("export", help="write a model for ONNX Runtime, OpenVINO or torch.export")
@@ -273,9 +273,17 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def _positive(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _not_negative(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}")
     return value
 
 

@@ -52,7 +52,7 @@ def refuse_mistakes(experiment: Experiment) -> None:
     """
     mistakes = [*_of_run(experiment), *_of_method(experiment), *_of_ablation(experiment)]
     mistakes += [*_of_downstream(experiment), *_of_roles(experiment), *_of_cue_bank(experiment)]
-    mistakes += _of_compression(experiment)
+    mistakes += [*_of_compression(experiment), *_of_sharing(experiment)]
     if not mistakes:
         return
     raise ValidationError.from_exception_data(
@@ -60,7 +60,9 @@ def refuse_mistakes(experiment: Experiment) -> None:
         [
             InitErrorDetails(
                 # The form in which pydantic tells a ValueError: `hqgnet.yaml_files` reads it.
-                type=PydanticCustomError("value_error", "Value error, {text}", {"text": _text(mistake)}),
+                type=PydanticCustomError(
+                    "value_error", "Value error, {text}", {"text": f"{mistake.what}: {mistake.remedy}"}
+                ),
                 loc=tuple(mistake.key.split(".")) if mistake.key else (),
                 input=mistake.value,
             )
@@ -95,10 +97,6 @@ def _files(experiment: Experiment) -> dict[str, str]:
     return {key: file for key, file in files.items() if file is not None}
 
 
-def _text(mistake: Mistake) -> str:
-    return f"{mistake.what}: {mistake.remedy}"
-
-
 def _of_run(experiment: Experiment) -> Iterator[Mistake]:
     phases = experiment.phases
     if not (phases.pretrain.rounds or phases.enhance.rounds or phases.cooperate.rounds):
@@ -130,6 +128,19 @@ def _of_compression(experiment: Experiment) -> Iterator[Mistake]:
     if form == "topk" and strategy == "scaffold":
         what = "topk sends most of the control variates rounds later, and scaffold needs those of the last"
         yield Mistake(key, form, what, remedy)
+
+
+def _of_sharing(experiment: Experiment) -> Iterator[Mistake]:
+    """A round in which sites train and send nothing would change nothing, and look like one that did."""
+    from hqgnet.config import PHASES
+    from hqgnet.exchange.groups import shared_groups, trained_groups
+
+    local = experiment.federation.local_groups
+    for phase in PHASES:
+        trained = trained_groups(phase, experiment)
+        if experiment.phase(phase).rounds and trained and not shared_groups(phase, experiment):
+            what = f"phase {phase} shares nothing, {' and '.join(trained)} staying at each site"
+            yield Mistake("federation.local_groups", local, what, "take a group out")
 
 
 def _of_method(experiment: Experiment) -> Iterator[Mistake]:

@@ -13,14 +13,19 @@ from typing import BinaryIO
 from hqgnet.errors import OutputError, Problem
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Make a folder and those above it, where they are missing.
+
+    Args:
+        folder: One that is there stays as it is.
+        mode: Its permissions, such as ``0o700`` for a private one, less what the process's umask takes away;
+            those above it have what the umask leaves.
 
     Raises:
         OutputError: If it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
     except OSError as error:
         what = f"cannot be made ({error.strerror or error})"
         raise OutputError(Problem(str(folder), what, "Check the path and its permissions")) from error

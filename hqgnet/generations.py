@@ -1,7 +1,8 @@
 """What a site keeps on its own disk from round to round: a file a generation, the newest three of a phase.
 
 A file is named by its phase and by the step with which the phase goes on. However often a server repeats a
-round, or goes back to an older checkpoint, what the site had when that round began is there.
+round, or goes back to an older checkpoint, what the site had when that round began is there; and so is what
+it had after its latest update that counted, however many have not since.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Generations:
         ]
         return sorted(found, reverse=True)
 
-    def keep(self, phase: PhaseName, next_step: int, write: Callable[[Path], object]) -> None:
+    def keep(
+        self, phase: PhaseName, next_step: int, write: Callable[[Path], object], *, counted: int = 0
+    ) -> None:
         """Let a file be written; drop what it makes superfluous.
 
         Files of steps and phases ahead of it are of an abandoned time line. Nothing is deleted before the new
@@ -47,6 +50,7 @@ class Generations:
             phase: Of the file.
             next_step: Of the file.
             write: Writes the file of the name that it is given, in one step.
+            counted: Next step of another file that stays, however old.
 
         Raises:
             OutputError: If it cannot be written; what was kept before stays.
@@ -56,7 +60,7 @@ class Generations:
         kept = [step for step, _ in self.of(phase) if step <= next_step][:GENERATIONS]
         later = PHASES[PHASES.index(phase) + 1 :]
         abandoned = [file for name in later for _, file in self.of(name)]
-        old = [file for step, file in self.of(phase) if step not in kept]
+        old = [file for step, file in self.of(phase) if step not in (*kept, counted)]
         for file in [*abandoned, *old]:
             file.unlink(missing_ok=True)
         remove_unfinished(self._folder)

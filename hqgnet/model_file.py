@@ -26,6 +26,8 @@ from hqgnet.networks import Networks, networks_of
 from hqgnet.tensor_file import write_tensors
 
 FORMAT_VERSION = 1
+TASK_TRAINED = "task_trained"
+"""Key of a model file's details under which its writer notes :attr:`Model.task_trained`."""
 _GUIDANCE = "guidance"
 _HEADER = "hqgnet"
 
@@ -48,6 +50,15 @@ class Model:
     details: dict[str, Any] = field(default_factory=dict)
     bank: CueBank | None = None
 
+    @property
+    def task_trained(self) -> bool:
+        """Whether the writer noted that the downstream network has learned, so that it can be judged.
+
+        A file without the note counts as one whose network has not: figures of an untrained network look like
+        any others, while a figure that is missing is told with its reason.
+        """
+        return bool(self.details.get(TASK_TRAINED, False))
+
 
 def save_model(
     path: Path,
@@ -65,7 +76,8 @@ def save_model(
         networks: Of which what enhances and the downstream network are saved.
         experiment: Goes into the file.
         guidance: v_z, ``(64,)`` or ``(1, 64)``, used where the user gives no guide.
-        details: JSON-able notes, for example phase and round.
+        details: JSON-able notes, for example phase and round; ``task_trained`` where the downstream network
+            has learned, without which nobody judges it.
         bank: Cues that sites lent.
     """
     groups = _prefixes(experiment)

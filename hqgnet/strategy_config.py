@@ -23,11 +23,6 @@ StrategyName = Literal[
     "multi_krum",
 ]
 LocalGroup = Literal["cue_extractor", "generator", "backward_generator", "task", "autoencoder_decoder"]
-# What a phase shares where nothing is local, without the downstream network: some sites have none to send.
-_SHARED_BY_PHASE: dict[str, frozenset[str]] = {
-    "pretrain": frozenset({"cue_extractor", "autoencoder_decoder"}),
-    "enhance": frozenset({"cue_extractor", "generator"}),
-}
 
 
 class StrategyConfig(BaseModel):
@@ -114,9 +109,6 @@ class StrategyConfig(BaseModel):
             yield self._mistake("minimum_sites", what)
         if self.strategy == "multi_krum" and (self.selected_sites or 0) > self.minimum_sites:
             yield self._mistake("selected_sites", "there may be only minimum_sites: lower it")
-        for phase, groups in _SHARED_BY_PHASE.items():
-            if groups <= set(self.local_groups):
-                yield self._mistake("local_groups", f"phase {phase} shares nothing: take a group out")
 
     def _mistake(self, key: str, text: str) -> InitErrorDetails:
         # The form in which pydantic tells a ValueError: hqgnet.yaml_files reads it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.constructor import ConstructorError
 
 from hqgnet.errors import ConfigurationError, Problem
 
@@ -20,6 +22,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 60
 _shown.maxlevel = 2
+# "\0" and "\ud800" in double quotes: the system refuses them in a path, late and without a place.
+_IN_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def load_yaml_model(path: Path, model: type[_Model]) -> _Model:
@@ -96,19 +100,40 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, where: str, duplicates: list[Problem]) -> object:
     class Loader(yaml.SafeLoader):
-        """PyYAML keeps the last of two equal keys in silence; this one notes them."""
+        """PyYAML keeps the last of two equal keys in silence; this one notes them.
+
+        Whatever else it fails on becomes its own kind of error, which knows the line.
+        """
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen = set()
-            for key, _ in node.value:
-                if key.value in seen and isinstance(key, yaml.ScalarNode):
+            # A list that is tagged as a mapping comes here too; PyYAML refuses it below.
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if not isinstance(key, yaml.ScalarNode):
+                    what = "a mapping or list stands where a key should: a {{ template }} not filled in?"
+                    raise ConstructorError(None, None, what, key.start_mark)
+                if key.value in seen:
                     place = f"{where}: line {key.start_mark.line + 1}"
                     duplicates.append(
                         Problem(place, f"key {key.value!r} stands twice", "Keep one of the two")
                     )
-                if isinstance(key, yaml.ScalarNode):
-                    seen.add(key.value)
+                seen.add(key.value)
             return super().construct_mapping(node, deep)
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+                # Such as of !!int '' or !!bool maybe; SafeLoader relies on values that fit their tag.
+                what = f"{_shown.repr(node.value)} is no {node.tag.rpartition(':')[2]}"
+                raise ConstructorError(None, None, what, node.start_mark) from error
+
+        def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+            value = super().construct_scalar(node)
+            if isinstance(value, str) and _IN_NO_TEXT.search(value):
+                what = f"{_shown.repr(value)} holds a character that no text may hold"
+                raise ConstructorError(None, None, what, node.start_mark)
+            return value
 
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader

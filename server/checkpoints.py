@@ -38,6 +38,7 @@ class Position(BaseModel):
         task_trained: Whether the downstream network has learned anything yet.
         best_round: Round of the model in ``models/best.safetensors``; 0 if there is none yet.
         best_score: Its validation figure; None if it was not chosen by one.
+        counted: By site, the step with which its latest update of the phase that counted ended.
         distances: For :class:`server.guards.NormGuard`, by round.
         cues_taken: For :class:`server.cue_bank.BankKeeper`; the bank itself stands among the arrays.
         cues_extractor: Likewise.
@@ -55,6 +56,7 @@ class Position(BaseModel):
     task_trained: bool = False
     best_round: int = 0
     best_score: float | None = None
+    counted: dict[str, int] = {}
     distances: tuple[tuple[float, ...], ...] = ()
     cues_taken: int = -1
     cues_extractor: str = ""

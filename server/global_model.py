@@ -99,8 +99,10 @@ class GlobalModel:
         if share == 1.0:
             self.published = dict(self.latest)
             return
-        self.published = self.published | {
-            name: _averaged(self.published[name], self.latest[name], share) for name in stepped
+        # What nobody sent this time comes nearer to its latest value too: that counts for this round.
+        self.published = {
+            name: array if self.published[name] is array else _averaged(self.published[name], array, share)
+            for name, array in self.latest.items()
         }
 
     def state(self) -> Arrays:

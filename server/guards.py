@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hqgnet.errors import HqgnetError
-from hqgnet.exchange.arrays import Array, ArrayError, Arrays, ArraySpec, check_arrays, distance
+from hqgnet.exchange.arrays import (
+    Array,
+    ArrayError,
+    Arrays,
+    ArraySpec,
+    check_arrays,
+    distance,
+    is_statistic,
+)
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import EvaluateRequest, ScoresHeader, TrainRequest, UpdateHeader, digest
 
@@ -129,11 +137,7 @@ def moved(update: Arrays, sent: Arrays) -> float:
     Running means and variances follow activations, which may grow a hundredfold where weights hardly move:
     the variance of a single layer would decide.
     """
-    return distance({name: array for name, array in update.items() if not _is_statistic(name)}, sent)
-
-
-def _is_statistic(name: str) -> bool:
-    return name.endswith(("running_mean", "running_var"))
+    return distance({name: array for name, array in update.items() if not is_statistic(name)}, sent)
 
 
 class NormGuard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,7 @@ class Attempt:
         number: Of the round in it, from 1.
         global_round: Of the round over all phases.
         attempt: From 0.
+        counted: By site, the step with which its latest update of the phase that counted ended.
         bank: Cues for the sites without HQ images; None where there are none.
     """
 
@@ -117,6 +118,7 @@ class Attempt:
         *,
         global_round: int,
         attempt: int,
+        counted: Mapping[str, int],
         bank: CueBank | None = None,
     ) -> None:
         self._context = context
@@ -124,6 +126,7 @@ class Attempt:
         self._federation = context.experiment.federation
         self._model = model
         self._norms = norms
+        self._counted = counted
         self._bank = bank
         self._broadcast = Broadcast(model.outgoing(phase), self._federation.compression)
         self._sent = self._broadcast.sent
@@ -168,13 +171,16 @@ class Attempt:
         return outcome
 
     def _requests(self, sites: Sequence[Site]) -> dict[int, RecordDict]:
-        """Return each node's request: the same for all but those to whom cues are lent."""
-        text, parameters = self._request.to_json(), self._broadcast.record
-        content = write_request(text, parameters)
-        if self._bank is None or self._request.phase == "pretrain":
-            return {site.node_id: content for site in sites}
-        lent = write_request(text, parameters, write_arrays(self._bank.to_arrays()))
-        return {site.node_id: content if site.card.has_hq else lent for site in sites}
+        """Return each node's request; all share the parameters, and those without HQ images the cues."""
+        lends = self._bank is not None and self._request.phase != "pretrain"
+        cues = write_arrays(self._bank.to_arrays()) if self._bank is not None and lends else None
+
+        def request(site: Site) -> RecordDict:
+            own = self._request.model_copy(update={"counted_step": self._counted.get(site.name, 0)})
+            lent = None if site.card.has_hq else cues
+            return write_request(own.to_json(), self._broadcast.record, lent)
+
+        return {site.node_id: request(site) for site in sites}
 
     def _receive(self, site: Site, reply: Reply, spool: Spool) -> Update:
         labelled = has_labels(site.card, self._experiment)
@@ -218,7 +224,9 @@ class Attempt:
                 **update.audit_head,
             )
         weights = {name: update.weight for name, update in outcome.taken.items()}
-        outcome.combined = self._broadcast.onto_exact(self._model.combine(spool.updates(weights)))
+        outcome.combined = self._broadcast.onto_exact(
+            self._model.combine(spool.updates(weights, self._counted))
+        )
 
     def _refuse(self, outcome: Outcome, site: str, code: str, audit_head: dict[str, str]) -> None:
         outcome.failed[site] = code

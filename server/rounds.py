@@ -110,6 +110,7 @@ class Rounds:
             sitting_out: dict[str, str] = {}
             sites = self._roster.wait(partial(self._is_asked, phase=phase, sitting_out=sitting_out))
             outcome = Outcome()
+            earlier = self._at.counted if self._at.phase == phase else {}
             if len(sites) >= federation.minimum_sites:
                 outcome = Attempt(
                     self._context,
@@ -119,6 +120,7 @@ class Rounds:
                     number,
                     global_round=global_round,
                     attempt=attempt,
+                    counted=earlier,
                     bank=self._cues.bank,
                 ).run(sites)
             counted = len(outcome.taken) >= federation.minimum_sites
@@ -136,8 +138,11 @@ class Rounds:
         trained = self._at.task_trained or any(name.startswith("task.") for name in outcome.combined)
         self._model.step(outcome.combined)
         self._norms.remember(update.distance for update in outcome.taken.values())
+        ended = number * self._experiment.phase(phase).steps
+        steps = {"counted": earlier | dict.fromkeys(outcome.taken, ended)}
         position = {"phase": phase, "round": number, "global_round": global_round}
-        self._keep(self._at.model_copy(update={**position, "judged": False, "task_trained": trained}))
+        told = {"judged": False, "task_trained": trained}
+        self._keep(self._at.model_copy(update={**position, **told, **steps}))
 
     def _conclude(self, phase: PhaseName, number: int) -> None:
         """Do what follows a round that counted; done once more, it gives the same."""

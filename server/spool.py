@@ -12,7 +12,7 @@ import math
 import mmap
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,12 +59,14 @@ class StoredUpdate:
         weight: A positive whole number.
         places: Where its arrays lie, by name. Float arrays lie one after the other in the order of their
             names.
+        first: Whether it is the first of its site in the phase that counts.
     """
 
     weight: int
     places: Mapping[str, Place]
     _file: int
     _mapping: mmap.mmap
+    first: bool
 
     def __post_init__(self) -> None:
         """Refuse a weight that is none.
@@ -178,11 +180,12 @@ class Spool:
         self._write(begin, [arrays[name] for name in names])
         self._places[site] = places
 
-    def updates(self, weights: Mapping[str, int]) -> Sequence[StoredUpdate]:
+    def updates(self, weights: Mapping[str, int], known: Collection[str] = ()) -> Sequence[StoredUpdate]:
         """Return updates to be combined, in the order of their sites' names, whoever answered first.
 
         Args:
             weights: Positive whole numbers by site.
+            known: Sites of which an update has counted before in the phase.
 
         Raises:
             OutputError: If they cannot be read back.
@@ -195,7 +198,8 @@ class Spool:
         except OSError as error:
             raise OutputError(Problem(str(self._folder), "cannot be read back", "Check that disk")) from error
         return [
-            StoredUpdate(weights[site], self._places[site], self._file, mapping) for site in sorted(weights)
+            StoredUpdate(weights[site], self._places[site], self._file, mapping, site not in known)
+            for site in sorted(weights)
         ]
 
     def _write(self, offset: int, arrays: Sequence[Array]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +86,8 @@ def check_memory() -> list[Finding]:
 def check_disk(config: SiteConfig) -> list[Finding]:
     """Compare the free space where private state is kept with what a run takes."""
     place = config.work
-    while not place.exists() and place != place.parent:
+    # Not place.exists(), which raises where a folder above may not be entered.
+    while not os.path.exists(place) and place != place.parent:
         place = place.parent
     free = shutil.disk_usage(place).free / 1e9
     detail, state = _against(free, disk_needed_gb)
@@ -94,19 +96,27 @@ def check_disk(config: SiteConfig) -> list[Finding]:
 
 
 def check_work(config: SiteConfig) -> list[Finding]:
-    """Make the work folder if it is missing, write a file there and delete it."""
+    """Make the work folder if it is missing, write a file there and delete it, and see who may enter it."""
     try:
-        make_folder(config.work)
+        make_folder(config.work, mode=0o700)
         with tempfile.TemporaryFile(dir=config.work) as file:
             file.write(b"hqgnet-client check")
             file.flush()
             os.fsync(file.fileno())
+        mode = stat.S_IMODE(config.work.stat().st_mode)
     except HqgnetError as error:
         return [from_problem("Machine", "work folder", problem) for problem in error.problems]
     except OSError as error:
         what = f"{config.work} cannot be written ({error.strerror or error})"
         remedy = "Let the user that runs this own the folder"
         return [Finding("Machine", "work folder", "problem", what, remedy)]
+    # So Kubernetes marks a volume that it gave to a group. Were its mode another, it would be given anew at
+    # the next start, and with it every private file inside.
+    given = bool(mode & stat.S_ISGID)
+    if mode & (stat.S_IRWXO if given else stat.S_IRWXG | stat.S_IRWXO):
+        what = f"others may enter {config.work} (mode {mode:04o}), where pictures of patients and logs lie"
+        remedy = f"chmod {'o=' if given else '700'} {config.work}"
+        return [Finding("Machine", "work folder", "warning", what, remedy)]
     return [Finding("Machine", "work folder", "ok", f"{config.work} can be written")]
 
 
@@ -115,17 +125,22 @@ def check_reading(config: SiteConfig) -> list[Finding]:
     closed: list[str] = []
 
     def note(error: OSError) -> None:
-        closed.append(str(error.filename))
+        # That a folder is missing, or a file (as the grades are), is told with the images.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            closed.append(str(error.filename))
 
     for _, folder in config.images:
-        if folder is not None and folder.is_dir():
+        if folder is not None:
             for root, _, names in os.walk(folder, onerror=note):
                 paths = [os.path.join(root, name) for name in names]
                 closed += [path for path in paths if not _may_read(path)]
     if not closed:
         return [Finding("Machine", "image folders", "ok", "all folders and files may be read")]
     what = f"{len(closed)} folders or files may not be read by this user"
-    remedy = "Give the user that runs this the right to read them (chmod -R u+rX, or the group's)"
+    remedy = (
+        "Give the user that runs this the right to read them (chmod -R u+rX, or the group's), and to enter "
+        "the folders above"
+    )
     return [Finding("Machine", "image folders", "problem", what, remedy, tuple(sorted(closed)))]
 
 

@@ -141,8 +141,8 @@ class Desk(threading.Thread):
     def _govern(self, job: _Job, sha256: str) -> Answered:
         approvals = Approvals(self._work)
         if not approvals.is_approved(sha256):
-            self._refuse_code(approvals, job, sha256)
-            return Answered(code=SiteError.CODE_NOT_APPROVED)
+            head = self._refuse_code(approvals, job, sha256)
+            return Answered(code=SiteError.CODE_NOT_APPROVED, audit_head=head)
         code = unpack(job.bundle, approvals.code_folder)
         answered = Governor(self._file, sha256).answer(
             job.asked, lambda asked: self._act(asked, code, job.arrived)
@@ -151,17 +151,24 @@ class Desk(threading.Thread):
             self._workplace.end()
         return answered
 
-    def _refuse_code(self, approvals: Approvals, job: _Job, sha256: str) -> None:
-        """Keep the code that is not approved for somebody to look at, and say so."""
-        told = "the server wants code to run here that is not approved"
+    def _refuse_code(self, approvals: Approvals, job: _Job, sha256: str) -> str | None:
+        """Keep the code that is not approved for somebody to look at, and say so.
+
+        The audit comes first: what is no bundle cannot be kept, and was sent all the same.
+
+        Returns:
+            The hash of the audit's entry; None where it could not be written.
+        """
+        told, head = "the server wants code to run here that is not approved", None
         try:
-            approvals.keep_pending(job.bundle)
-            site_audit(self._work).append(
+            head = site_audit(self._work).append(
                 "refused", code=SiteError.CODE_NOT_APPROVED, kind=job.asked.kind, bundle=sha256
             )
+            approvals.keep_pending(job.bundle)
             LOGGER.warning("%s (SHA-256 %s): hqgnet-client approve %s", told, sha256, self._file)
         except HqgnetError as error:
             LOGGER.warning("%s (SHA-256 %s), and cannot be kept: %s", told, sha256, error)
+        return head
 
     def _act(self, asked: Asked, code: Path, arrived: float) -> Answered:
         """Have the worker do what the governor has let pass."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import os
 import signal
 import stat
 import sys
@@ -35,6 +36,8 @@ _TEND_S = 0.5
 def run_daemon(file: Path, idle_s: float) -> None:
     """Keep a site in its federation until SIGTERM or Ctrl-C.
 
+    From here on all that this process and those that it starts write is their user's alone.
+
     Args:
         file: The site's YAML.
         idle_s: Ends a worker that had nothing to do for so long.
@@ -47,6 +50,7 @@ def run_daemon(file: Path, idle_s: float) -> None:
     file = file.absolute()
     config = load_site_config(file)
     server = check_server(file, config)
+    os.umask(0o077)
     make_folder(config.work)
     ending = _EndingSignals()
     with SiteLock(config.work) as lock:

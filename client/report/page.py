@@ -69,8 +69,7 @@ def write_report(request: Request) -> Path:
         raise DataError(Problem(f"site {config.name}: split {request.split}", "holds no image", remedy))
     size = model.experiment.image_size
     guide = site_guidance(model.networks, data, model.experiment, device, model.guidance)
-    trained = bool(model.details.get("task_trained", True))
-    judged = judge(model.networks, data, guide, size, request.split, with_task=trained)
+    judged = judge(model.networks, data, guide, size, request.split, with_task=model.task_trained)
     gathered = gather(judged, config.modality, site_quality(data), pictures=request.images)
     path = request.out or Path(config.work) / "report.html"
     make_folder(path.parent)

@@ -16,7 +16,7 @@ from hqgnet.data.site_data import SiteData
 from hqgnet.downstream_config import Task
 from hqgnet.evaluation import evaluate_site
 from hqgnet.guidance import site_guidance
-from hqgnet.model_file import Model, load_model
+from hqgnet.model_file import TASK_TRAINED, Model, load_model
 from hqgnet.networks import Networks, networks_of
 from hqgnet.networks.pretrained import load_pretrained
 from hqgnet.report.figures import finite
@@ -73,7 +73,7 @@ def judge_row(
     """
     experiment, model = planned.judged, _model(planned, out, device)
     networks = model.networks
-    with_task = bool(model.details["task_trained"])
+    with_task = model.task_trained
     if planned.row.kind == "untouched":
         networks = UntouchedNetworks(networks.task, networks.task_kind)
     total, sites = SiteScores(), {}
@@ -95,7 +95,7 @@ def _model(planned: Planned, out: Path, device: torch.device) -> Model:
     networks = networks_of(experiment)
     load_pretrained(networks, experiment)
     taught = experiment.downstream.weights is not None
-    return Model(networks.to(device).eval(), experiment, None, {"task_trained": taught})
+    return Model(networks.to(device).eval(), experiment, None, {TASK_TRAINED: taught})
 
 
 def _scores(

@@ -17,7 +17,7 @@ from hqgnet.errors import ModelFileError, Problem
 from hqgnet.exchange.groups import published_groups
 from hqgnet.files import make_folder
 from hqgnet.guidance import mean_guidance
-from hqgnet.model_file import save_model
+from hqgnet.model_file import TASK_TRAINED, save_model
 from hqgnet.tensor_file import write_tensors
 from hqgnet.training.central import train_centrally
 from hqgnet.training.local import LocalResult
@@ -62,7 +62,7 @@ def train_stage(
     trainer = train_centrally(experiment, data, device, told, initial=initial)
     guidance, _ = mean_guidance(trainer.networks, data, experiment.image_size, device)
     teaches = stage.kind != "enhance" or experiment.downstream.weights is not None
-    details = {"trained": "centrally", "task_trained": teaches, "seconds": time.monotonic() - begun}
+    details = {"trained": "centrally", TASK_TRAINED: teaches, "seconds": time.monotonic() - begun}
     make_folder(out / stage.folder)
     if stage.kind == "enhance":
         write_tensors(out / stage.private, _unpublished(trainer.state(), experiment))

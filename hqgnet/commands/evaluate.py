@@ -48,14 +48,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
     else:
         remedy = "Leave --guidance stored out: the site's own HQ image serves"
         raise ModelFileError(Problem(str(arguments.model), "holds no guidance", remedy))
-    with_task = bool(model.details.get("task_trained", True))
     scores = evaluate_site(
         model.networks,
         data,
         guidance,
         experiment.image_size,
         arguments.split,
-        with_task=with_task,
+        with_task=model.task_trained,
         metrics=experiment.metrics,
     )
     _print(arguments, config, scores)

@@ -11,9 +11,10 @@ from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.guidance import mean_guidance
 from hqgnet.labels import label_problems
-from hqgnet.model_file import save_model
+from hqgnet.model_file import TASK_TRAINED, save_model
 from hqgnet.training.central import train_centrally
 from hqgnet.training.local import LocalResult
+from hqgnet.training.selection import task_is_trained
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -45,7 +46,6 @@ def train(arguments: argparse.Namespace) -> None:
 
     trainer = train_centrally(experiment, data, device, report)
     guidance, _ = mean_guidance(trainer.networks, data, experiment.image_size, device)
-    save_model(
-        arguments.output, trainer.networks, experiment, guidance=guidance, details={"trained": "centrally"}
-    )
+    details = {"trained": "centrally", TASK_TRAINED: task_is_trained(experiment, data)}
+    save_model(arguments.output, trainer.networks, experiment, guidance=guidance, details=details)
     print(arguments.output)

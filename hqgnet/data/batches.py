@@ -26,6 +26,8 @@ from hqgnet.data.transforms import IMAGE, MASK, RandomFlips, training_transforms
 from hqgnet.errors import DataError, HqgnetError, Problem
 
 CACHE_BYTES = 8 * 2**30
+_TAUGHT = "cooperate"
+"""The phase that learns from labels."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Batch:
         lq: ``(B, C, S, S)`` in [0, 1].
         hq: ``(B, C, S, S)`` in [0, 1]; of other patients or moments than ``lq``. ``(0, C, S, S)`` at a site
             without HQ images.
-        masks: Masks of those of ``lq`` that have one, ``(L, 1, S, S)`` of 0 and 1; None if there are none.
+        masks: Masks of those of ``lq`` that have one, ``(L, 1, S, S)`` of 0 and 1; None if there are none,
+            and in every phase but ``cooperate``, which alone learns from labels.
         labelled: Which of ``lq`` those are, ``(B,)`` bool; None if ``masks`` is None.
-        grades: Levels of those of ``lq`` that have one, ``(L,)`` int64; None if there are none.
+        grades: Levels of those of ``lq`` that have one, ``(L,)`` int64; None as for ``masks``.
         graded: Which of ``lq`` those are, ``(B,)`` bool; None if ``grades`` is None.
         cues: v_z of other sites' HQ images, ``(B, 64)``, drawn from a bank; None where HQ images are at hand
             or nothing is lent.
@@ -132,7 +135,7 @@ class UnpairedBatches:
             phase: Name of the training phase; each has its own order.
             step: Counted from 0 over the whole phase.
         """
-        chosen = self._joint if phase == "cooperate" else self._all
+        chosen = self._joint if phase == _TAUGHT else self._all
         first = step * self._batch_size
         lq_indexes = chosen[self._in_epochs(f"{phase}/lq", len(chosen), first, first + self._batch_size)]
         lq = self._flipped(self._lq, lq_indexes, f"{phase}/lq", step)
@@ -142,6 +145,8 @@ class UnpairedBatches:
             hq = _stack(self._flipped(self._hq, hq_indexes, f"{phase}/hq", step))
         else:
             hq, cues = images.new_empty((0, *images.shape[1:])), self._cues(phase, step)
+        if phase != _TAUGHT:
+            return Batch(images, hq, cues=cues)
         masks, grades = [sample.get(MASK) for sample in lq], [self._grades[index] for index in lq_indexes]
         (masked, labelled), (levels, graded) = _masks(masks), _levels(grades)
         return Batch(images, hq, masked, labelled, levels, graded, cues)

@@ -17,6 +17,16 @@ from hqgnet.errors import DataError, Problem
 
 FloatImage = NDArray[np.float32]
 
+# They say how stored values are shown. Some writers leave them in without a value, which says nothing.
+_OF_SHOWING = (
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+)
 # They describe the old pixel values, or show them.
 _OF_OLD_PIXELS = (
     "RescaleSlope",
@@ -47,8 +57,9 @@ def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
     """Read a single-frame DICOM image as a radiologist's viewer would show it.
 
     Grey values go through rescale (or modality table) and then through the file's first window or, failing
-    that, its value-of-interest table; without either, the range that the stored bits allow becomes [0, 1].
-    MONOCHROME1 is inverted, so that more is brighter. YBR and palettes become RGB.
+    that, its value-of-interest table; without either, the range that the stored bits allow becomes [0, 1]. An
+    element without a value counts as absent. MONOCHROME1 is inverted, so that more is brighter. YBR and
+    palettes become RGB.
 
     Args:
         path: DICOM file.
@@ -59,8 +70,8 @@ def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
         but at most 16.
 
     Raises:
-        DataError: For several frames, no image, too many pixels, or a compression without a decoder. Damaged
-            files raise whatever pydicom raises.
+        DataError: For several frames, no image, too many pixels, a window or rescale slope that makes no
+            picture, or a compression without a decoder. Damaged files raise whatever pydicom raises.
     """
     dataset = pydicom.dcmread(path)
     _check(dataset, path, max_pixels)
@@ -81,7 +92,7 @@ def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
         return (coloured / np.iinfo(coloured.dtype).max).astype(np.float32), min(bits, 16)
     if stored.ndim == 3:
         return (stored / (2**bits - 1)).astype(np.float32), min(bits, 16)
-    grey = _windowed(stored, dataset, bits)
+    grey = _windowed(stored, dataset, bits, path)
     if photometric == "MONOCHROME1":
         grey = 1 - grey
     return grey.astype(np.float32)[..., None], min(bits, 16)
@@ -139,10 +150,19 @@ def _check(dataset: pydicom.Dataset, path: Path, max_pixels: int) -> None:
     raise DataError(Problem(str(path), what, remedy))
 
 
-def _windowed(stored: NDArray[Any], dataset: pydicom.Dataset, bits: int) -> NDArray[np.float64]:
+def _windowed(stored: NDArray[Any], dataset: pydicom.Dataset, bits: int, path: Path) -> NDArray[np.float64]:
+    for keyword in _OF_SHOWING:
+        if keyword in dataset and dataset[keyword].is_empty:
+            delattr(dataset, keyword)
+    if "RescaleSlope" in dataset and not 0 < abs(float(dataset.RescaleSlope)) < np.inf:
+        what = f"has a rescale slope of {float(dataset.RescaleSlope):g}, which makes no picture"
+        raise DataError(Problem(str(path), what, "Export it again, with slope and intercept or with neither"))
     values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
     if "WindowWidth" in dataset and "WindowCenter" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+        if not (np.isfinite(center) and 0 < width < np.inf):
+            what = f"has a window of center {center:g} and width {width:g}, which shows nothing"
+            raise DataError(Problem(str(path), what, "Export it again, with a window or without one"))
         function = str(dataset.get("VOILUTFunction", "LINEAR"))
         if function == "SIGMOID":
             return np.asarray(1 / (1 + np.exp(-4 * (values - center) / width)))

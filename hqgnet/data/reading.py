@@ -74,8 +74,8 @@ def read_image(path: Path, channels: Channels | None = None) -> Tensor:
         ``(C, H, W)``, float32 in [0, 1].
 
     Raises:
-        DataError: Naming the file, if it is missing, damaged, cut short, too large, of an unknown kind, holds
-            several frames, or holds NaN or infinity.
+        DataError: Naming the file, if it is missing, may not be read, is damaged, cut short, too large, of an
+            unknown kind, holds several frames, or holds NaN or infinity.
     """
     return read_with_format(path, channels)[0]
 
@@ -136,9 +136,15 @@ def _decode(path: Path) -> tuple[FloatImage, ImageFormat]:
         raise
     except FileNotFoundError as error:
         raise _refused(path, "is missing", "Check the path") from error
+    except PermissionError as error:
+        remedy = "Give the user that runs this the right to (chmod u+r; of its folder u+x), or the group's"
+        raise _refused(path, "may not be read by this user", remedy) from error
     except Exception as error:  # on damaged bytes, decoders fail in every way there is
         what = f"cannot be read as an image ({_short(error)})"
         raise _refused(path, what, "It may be damaged or cut short; export or copy it again") from error
+    # Here for all formats: floating point can hold it, and DICOM's tables and scales can make it.
+    if not np.isfinite(pixels).all():
+        raise _refused(path, "holds NaN or infinity", "Correct or remove the image")
     pixels = _upright(pixels, orientation)
     height, width, channels = pixels.shape
     return pixels, ImageFormat(kind, bits, cast(Channels, channels), height, width, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import permutations
 from pathlib import Path
@@ -209,7 +210,9 @@ def misfits(config: SiteConfig, experiment: Experiment, where: str) -> list[Prob
 
 def _overlaps(folders: dict[str, Path], work: Path, where: str) -> list[Problem]:
     """A folder inside another would be read twice, HQ as LQ or our own pictures as data."""
-    keys = {f"images.{name}": folder.resolve() for name, folder in folders.items()} | {"work": work.resolve()}
+    given = {f"images.{name}": folder for name, folder in folders.items()} | {"work": work}
+    # Not Path.resolve, which raises where links lead in a circle; that is told when the folder is opened.
+    keys = {key: Path(os.path.realpath(folder)) for key, folder in given.items()}
     problems = []
     for (inner, inner_path), (outer, outer_path) in permutations(keys.items(), 2):
         if outer == "work" or not inner_path.is_relative_to(outer_path):

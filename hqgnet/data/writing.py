@@ -48,7 +48,9 @@ def write_image(path: Path, image: Tensor, like: ImageFormat) -> None:
 
 
 def write_png(path: Path, image: Tensor) -> None:
-    """Write ``(1 or 3, H, W)`` in [0, 1] (clipped to it) as an 8-bit PNG.
+    """Write ``(1 or 3, H, W)`` in [0, 1] (clipped to it) as an 8-bit PNG for its owner alone.
+
+    Pictures are of patients, for the site's own folder; results for a user are :func:`write_image`'s.
 
     Raises:
         ValueError: If the image holds NaN or infinity.
@@ -57,12 +59,12 @@ def write_png(path: Path, image: Tensor) -> None:
     pixels = _pixels(image)
     height, width, channels = pixels.shape
     like = ImageFormat("png", 8, 1 if channels == 1 else 3, height, width, path)
-    _write(path, _pillow_bytes(pixels, like))
+    _write(path, _pillow_bytes(pixels, like), mode=0o600)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, mode: int | None = None) -> None:
     make_folder(path.parent)
-    write_atomically(path, data)
+    write_atomically(path, data, mode=mode)
 
 
 def _pixels(image: Tensor) -> FloatImage:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32] | NDArray[np.int64]
 Arrays = dict[str, Array]
 _DTYPES = {"torch.float32": "float32", "torch.int64": "int64"}
+# Bounded so that a weighted sum over sites cannot overflow.
 _LARGEST_INTEGER = 2**32
+_LARGEST_FLOAT = 1e30
 # OpenBLAS brings threads to longer products, which wait for each other on a busy machine.
 _BLOCK = 8192
 
@@ -37,6 +39,7 @@ class ArrayFault(StrEnum):
     SHAPE = "array-shape"
     DTYPE = "array-dtype"
     NOT_FINITE = "array-not-finite"
+    NEGATIVE = "array-variance-negative"
 
 
 class ArrayError(ValueError):
@@ -94,7 +97,9 @@ def to_tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
 
 
 def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, ArraySpec]) -> None:
-    """Check that ``arrays`` are exactly the expected ones: same names, shapes and types, all numbers finite.
+    """Check that ``arrays`` are exactly the expected ones: same names, shapes and types, all numbers sane.
+
+    Sane is a float32 of at most 1e30, an integer from 0 to 2^32, a running variance that is none below 0.
 
     Raises:
         ArrayError: For the first fault found; shapes are compared as they are, nothing is broadcast.
@@ -112,6 +117,13 @@ def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, ArraySpec])
             raise ArrayError(ArrayFault.SHAPE, name)
         if not _sane(array):
             raise ArrayError(ArrayFault.NOT_FINITE, name)
+        if name.endswith("running_var") and array.size and array.min() < 0:
+            raise ArrayError(ArrayFault.NEGATIVE, name)
+
+
+def is_statistic(name: str) -> bool:
+    """Return whether an array holds running means or variances of a normalisation layer."""
+    return name.endswith(("running_mean", "running_var"))
 
 
 def digest_arrays(arrays: Mapping[str, Array]) -> str:
@@ -160,9 +172,9 @@ def _is_float(array: Array) -> bool:
 
 def _sane(array: Array) -> bool:
     if np.issubdtype(array.dtype, np.integer):
-        # Bounded so that a weighted sum over sites cannot overflow.
         return bool(np.all((array >= 0) & (array < _LARGEST_INTEGER)))
-    return bool(np.isfinite(array).all())
+    # NaN is in no order, and so not within bounds.
+    return not array.size or bool(array.max() <= _LARGEST_FLOAT and array.min() >= -_LARGEST_FLOAT)
 
 
 def _dtype(name: str, tensor: Tensor) -> str:

@@ -26,6 +26,9 @@ PACKED = "packed"
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 2**24
+# More, or longer ones, no array of a network has; and multiplied they would be numbers of a million digits.
+_MOST_SIDES = 8
+_LONGEST_SIDE = 2**40
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
 
 
@@ -77,7 +80,7 @@ def read_npy(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
         shape, fortran_order, found = np.lib.format.read_array_header_1_0(stream)
     except (ValueError, EOFError) as error:
         raise MalformedMessageError("an array cannot be read") from error
-    if fortran_order or found != dtype or any(length < 0 for length in shape):
+    if fortran_order or found != dtype or len(shape) > _MOST_SIDES or not all(map(_is_side, shape)):
         raise MalformedMessageError(f"an array is not plain {dtype}")
     start = stream.tell()
     if len(data) - start != math.prod(shape) * dtype.itemsize:
@@ -91,7 +94,7 @@ def _views(header: dict[str, Any], data: memoryview) -> Arrays:
     for name, entry in sorted(header.items(), key=lambda item: _start(item[1])):
         match entry:
             case {"dtype": str(kind), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
-                sides = all(type(side) is int and side >= 0 for side in shape)
+                sides = len(shape) <= _MOST_SIDES and all(map(_is_side, shape))
                 dtype = _TYPES.get(kind)
             case _:
                 raise MalformedMessageError("an array is not described")
@@ -106,6 +109,10 @@ def _views(header: dict[str, Any], data: memoryview) -> Arrays:
     if end != len(data):
         raise MalformedMessageError("there is more than the arrays that are described")
     return arrays
+
+
+def _is_side(side: object) -> bool:
+    return type(side) is int and 0 <= side <= _LONGEST_SIDE
 
 
 def _start(entry: object) -> tuple[int, int]:

@@ -75,7 +75,8 @@ EXPLANATIONS: dict[SiteError, str] = {
     SiteError.POLICY_STRATEGY: "the hospital's policy does not allow this aggregation rule",
     SiteError.POLICY_GROUPS: "the hospital's policy keeps one of the parameter groups at home",
     SiteError.POLICY_STEPS: "the hospital's policy allows fewer steps a round; lower phases.*.steps",
-    SiteError.POLICY_IMAGES: "the hospital has fewer images than its policy wants behind an update",
+    SiteError.POLICY_IMAGES: "the hospital's policy wants more images behind an update than a round is sure "
+    "to use; raise phases.*.steps or training.batch_size, if it has so many",
     SiteError.POLICY_BYTES: "the reply would be larger than the hospital's policy allows",
     SiteError.POLICY_BUDGET: "the hospital's privacy budget is spent",
     SiteError.POLICY_CUES: "the hospital lends no cues (policy.cue_bank), or has too few HQ images for it",
@@ -120,6 +121,9 @@ class TrainRequest(_Message):
         global_round: Over all phases, from 1.
         attempt: From 0; a round that failed is asked again with the next one.
         first_step: Step of the phase with which the round begins.
+        counted_step: Step with which the round ended that took this site's latest update of the phase; 0 if
+            none has. What only holds if the server has an update (a control variate, what compression left
+            out) goes on from there: a site cannot know whether its answer came in time.
         steps: How many to take.
         deadline_s: The site stops early after so many seconds.
         experiment: Canonical JSON of the experiment.
@@ -130,6 +134,7 @@ class TrainRequest(_Message):
     global_round: Annotated[int, Field(ge=1)]
     attempt: Annotated[int, Field(ge=0)] = 0
     first_step: Annotated[int, Field(ge=0)]
+    counted_step: Annotated[int, Field(ge=0)] = 0
     steps: Annotated[int, Field(ge=1)]
     deadline_s: Annotated[float, Field(gt=0)]
     experiment: str

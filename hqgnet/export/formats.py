@@ -57,8 +57,11 @@ def write_network(
     _write_onnx(program, onnx_path, guided=guidance is not None)
     if kind == "openvino":
         openvino = require("openvino")
-        # bfloat16 has fewer bits than float16: storing weights as the latter halves the file at no loss.
-        openvino.save_model(openvino.Core().read_model(str(onnx_path)), str(path), compress_to_fp16=bfloat16)
+        read = openvino.Core().read_model(str(onnx_path))
+        # float16 halves the file and has more digits than bfloat16, in which the network is computed, but a
+        # smaller range. Numbers above it would be cut down to 65504. Those below 6e-8 become 0: so small a
+        # change is left to the comparison with torch that every export has to pass.
+        openvino.save_model(read, str(path), compress_to_fp16=bfloat16 and _is_within_float16(read))
         onnx_path.unlink()
     return open_session(kind, path, bfloat16=bfloat16)
 
@@ -101,6 +104,13 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, *, guided: bo
     if written is None:
         raise RuntimeError("torch.onnx gave no program")
     written.save(path, external_data=False)
+
+
+def _is_within_float16(model: Any) -> bool:
+    """Whether no number of an OpenVINO model is too large for float16; infinity is there too."""
+    constants = (operation.data for operation in model.get_ops() if operation.get_type_name() == "Constant")
+    numbers = (constant for constant in constants if constant.dtype == np.float32)
+    return all(np.abs(one[np.isfinite(one)]).max(initial=0) <= np.finfo(np.float16).max for one in numbers)
 
 
 def _program_session(program: torch.export.ExportedProgram) -> Session:

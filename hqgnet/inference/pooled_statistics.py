@@ -5,7 +5,8 @@ are others, and tiles would differ in light and contrast where they meet. Here e
 gathered over all tiles, each pixel once, and then given to all of them.
 
 A statistic depends on the earlier ones of the network, not on later ones: with the tiles run again and again,
-each run (a sweep) makes at least the next statistic exact, and all of them before long.
+each run (a sweep) makes at least the next statistic exact, and all of them before long. Behind the last
+statistic a sweep has nothing to learn, and ends; the run that gives the image gathers none.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ class Frame:
         width: Likewise.
         rows: Of the tile; None while a whole image runs.
         columns: Of the tile.
+        awaited: How many statistics the tile has still to give in a sweep; 0 outside of sweeps.
     """
 
-    height: int
-    width: int
+    height: int = 0
+    width: int = 0
     rows: Span | None = None
     columns: Span | None = None
+    awaited: int = 0
+
+
+class SweptError(Exception):
+    """Raised within a network when the running tile has given its last statistic: it need not go on."""
 
 
 class Pooled(nn.Module):
@@ -52,12 +59,27 @@ class Pooled(nn.Module):
         self._gathered: tuple[int, Tensor, Tensor] | None = None
 
     def statistics(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather those of ``features`` (B, C, h, w); return variance and mean (B, C) of the whole image."""
-        self._gather(features.float())
+        """Return variance and mean (B, C) of the whole image; in a sweep gather those of the tile.
+
+        Args:
+            features: Of the tile, ``(B, C, h, w)``.
+
+        Raises:
+            SweptError: If these were the last ones that a sweep awaits.
+        """
+        if self._frame.awaited:
+            self._gather(features.float())
+            self._frame.awaited -= 1
+            if not self._frame.awaited:
+                raise SweptError
         if self._given is None:
             variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
             return variance, mean
         return self._given
+
+    def forget(self) -> None:
+        """Give what was given before any sweep: each tile its own, for the first sweep of another image."""
+        self._given = self._gathered = None
 
     def settle(self) -> float:
         """Give all tiles what has been gathered from now on.

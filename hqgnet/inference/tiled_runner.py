@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+
 import torch
 from torch import Tensor
 
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.inference.network import EnhancementNetwork, generator_stride
-from hqgnet.inference.pooled_statistics import Frame, pool_statistics
+from hqgnet.inference.pooled_statistics import Frame, SweptError, pool_statistics
 from hqgnet.inference.tile_borders import mind_borders
 from hqgnet.inference.tile_plan import Span, TilePlan
 from hqgnet.inference.torch_runner import Precision, TorchRunner
@@ -40,8 +43,11 @@ class TiledRunner:
         self._stride = generator_stride(model.networks)
         _check(model, tile, overlap, self._stride)
         self._tile, self._overlap = tile, overlap
-        self._model = model
         self._whole = TorchRunner(model, precision)
+        self._network = _sharing_weights(self._whole.network)
+        self._frame = Frame()
+        mind_borders(self._network, self._frame)
+        self._statistics = pool_statistics(self._network, self._frame)
         self._device = model.networks.device
         self.precision = precision
         self.channels = model.experiment.channels
@@ -57,24 +63,27 @@ class TiledRunner:
         padded, padding = pad_to_multiple(images, self._stride)
         height, width = padded.shape[-2:]
         plan = TilePlan(height, width, self._tile, self._overlap, self._stride)
-        network = EnhancementNetwork(self._model.networks, bfloat16=self.precision == "bfloat16")
-        frame = Frame(plan.height, plan.width)
-        mind_borders(network, frame)
-        statistics = pool_statistics(network, frame)
+        frame, statistics = self._frame, self._statistics
+        frame.height, frame.width = height, width
+        for one in statistics:
+            one.forget()
 
         def tile_of(rows: Span, columns: Span) -> Tensor:
             frame.rows, frame.columns = rows, columns
             part = padded[..., rows.start : rows.stop, columns.start : columns.stop]
             batch = part.to(self._device, memory_format=torch.channels_last)
-            enhanced: Tensor = network(batch, guidance)
+            enhanced: Tensor = self._network(batch, guidance)
             return enhanced.cpu()
 
         # The first sweep has only each tile's own statistics to go by; each one makes one more exact.
         for self.sweeps in range(1, len(statistics) + 1):
             for tile in plan.tiles:
-                tile_of(*tile)
+                frame.awaited = len(statistics)
+                with contextlib.suppress(SweptError):
+                    tile_of(*tile)
             if max(one.settle() for one in statistics) < SETTLED:
                 break
+        frame.awaited = 0
         total, weights = torch.zeros_like(padded), torch.zeros(padded.shape[-2:])
         for rows, columns in plan.tiles:
             weight = plan.weight(rows, columns)
@@ -82,6 +91,12 @@ class TiledRunner:
             total[place] += weight * tile_of(rows, columns)
             weights[place] += weight
         return padding.crop(total / weights)
+
+
+def _sharing_weights(network: EnhancementNetwork) -> EnhancementNetwork:
+    """Return a copy of a network whose layers can be replaced, of the same weights in memory."""
+    weights = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, weights)
 
 
 def _check(model: Model, tile: int, overlap: int, stride: int) -> None:

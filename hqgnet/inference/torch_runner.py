@@ -35,6 +35,9 @@ class PlainRunner:
 class TorchRunner:
     """A copy of the generator made fast: batch normalisation folded, channels last, bfloat16 by choice.
 
+    Attributes:
+        network: That copy.
+
     Args:
         model: Not changed; its device is used.
         precision: Of convolutions and linear layers.
@@ -42,7 +45,7 @@ class TorchRunner:
 
     def __init__(self, model: Model, precision: Precision = "float32") -> None:
         self._device = model.networks.device
-        self._network = EnhancementNetwork(model.networks, bfloat16=precision == "bfloat16")
+        self.network = EnhancementNetwork(model.networks, bfloat16=precision == "bfloat16")
         self.precision = precision
         self.channels = model.experiment.channels
         self.image_size = model.experiment.image_size
@@ -51,5 +54,5 @@ class TorchRunner:
     def run(self, images: Tensor, guidance: Tensor | None) -> Tensor:
         """See :meth:`hqgnet.inference.runner.Runner.run`."""
         batch = images.to(self._device, memory_format=torch.channels_last)
-        enhanced: Tensor = self._network(batch, guidance)
+        enhanced: Tensor = self.network(batch, guidance)
         return enhanced.cpu().contiguous()

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hqgnet.ranks import gathered, ranks_at_work
+
 LEAKY_SLOPE = 0.2
 EPSILON = 1e-5
 
@@ -57,7 +59,8 @@ class AdaLIN(nn.Module):
 
     rho starts at 0.5 and acts clamped to [0, 1]. A plain clamp would leave it without gradient once an
     optimiser step has carried it outside, so the gradient passes straight through the clamp, except where it
-    points further out: rho can neither be stuck at the border nor drift away behind it.
+    points further out: rho can neither be stuck at the border nor drift away behind it. Where several
+    processes share a batch, the gradient that counts is that of all of it.
 
     Args:
         features: Channels C of the feature map.
@@ -112,6 +115,10 @@ class AdaLIN(nn.Module):
                 return gradient.masked_fill(outward, 0.0)
 
             rho.register_hook(drop_outward)
+            if ranks_at_work() is not None:
+                # What comes back to the hook is then the mean over all shares, as the optimiser takes it: a
+                # share by itself may point outwards where the whole batch does not.
+                rho = gathered(rho).mean(dim=0)
         return rho
 
 

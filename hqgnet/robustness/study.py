@@ -108,7 +108,7 @@ def _scores(
     watch: Watch,
 ) -> dict[Guide, SiteScores]:
     """Return the sums over all images by guide."""
-    with_task = bool(model.details.get("task_trained", True)) and networks.task_kind == "segmentation"
+    with_task = model.task_trained and networks.task_kind == "segmentation"
     scores = dict.fromkeys(vectors, SiteScores())
     items = data.evaluation_items(split, model.experiment.image_size)
     for item in watch(items, len(data.lq[split])):

@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder
@@ -57,11 +60,27 @@ def compile_networks(networks: nn.Module, device: torch.device, folder: Path) ->
     folder.chmod(0o700)
     # The default would be a folder of well-known name in /tmp.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    pyramid = _compiled_in_steps(ResNet.pyramid)
     for module in networks.modules():
         if isinstance(module, ResNet):
-            module.pyramid = torch.compile(module.pyramid, dynamic=False)  # type: ignore[method-assign]
+            # Bound to the module, so that a copy of it has its own weights.
+            module.pyramid = MethodType(pyramid, module)  # type: ignore[method-assign]
     discriminators = networks.get_submodule("discriminator")
     for judge in (
         discriminators.children() if isinstance(discriminators, nn.ModuleDict) else (discriminators,)
     ):
         judge.compile(dynamic=False)
+
+
+def _compiled_in_steps(eager: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any]:
+    """Return a method that is compiled when a step calls it, and as it was when a model is used or judged.
+
+    Torch compiles a handful of variants of a function, and none after these. Steps need most of them; images
+    to be judged, of any shape and without gradient, would take the rest for a look at each.
+    """
+    compiled = torch.compile(eager, dynamic=False)
+
+    def method(module: Any, images: Tensor) -> Any:
+        return (eager if torch.is_inference_mode_enabled() else compiled)(module, images)
+
+    return method

@@ -21,12 +21,18 @@ class ControlVariates:
     Args:
         networks: Where the parameters are.
         shared: The server's c by parameter's name; of those that travel.
-        own: The site's c_i as :meth:`own` gave it after an earlier round of the phase; zero where absent.
+        own: The site's c_i as :meth:`own` gave it after its latest round of the phase that counted; zero
+            where absent. None if it is lost: then c, of which the lost one is a part, stands in for it.
     """
 
-    def __init__(self, networks: Module, shared: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, networks: Module, shared: Mapping[str, Tensor], own: Mapping[str, Tensor] | None
+    ) -> None:
         self._shared = dict(shared)
-        self._own = {name: own.get(name, torch.zeros_like(control)) for name, control in shared.items()}
+        self._own = {
+            name: control.clone() if own is None else own.get(name, torch.zeros_like(control))
+            for name, control in shared.items()
+        }
         self._names = {parameter: name for name, parameter in networks.named_parameters() if name in shared}
         self._corrections = {
             parameter: (self._shared[name] - self._own[name]).to(parameter)

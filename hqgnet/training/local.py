@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class LocalResult:
     """What a stretch of local training amounts to.
 
     Attributes:
-        losses: Mean of each loss over the steps.
+        losses: Mean of each loss over the steps that have it: a batch without labels has no downstream loss.
         steps: Steps taken.
         seconds: Wall time.
         trained_groups: Parameter groups that changed.
@@ -122,6 +123,7 @@ class LocalTrainer:
         """
         runner = self._phase(phase)
         totals: dict[str, Tensor] = {}
+        counts: Counter[str] = Counter()
         begun = time.monotonic()
         taken = 0
         with self._together(phase, runner) as batches:
@@ -129,16 +131,18 @@ class LocalTrainer:
                 factor = self.experiment.schedule(phase, index)
                 for adam in runner.optimizers.values():
                     adam.scale(factor)
-                for name, value in mean_over_ranks(runner.step(batches, index)).items():
+                losses = mean_over_ranks(runner.step(batches, index))
+                for name, value in losses.items():
                     totals[name] = totals[name] + value if name in totals else value.double()
+                counts.update(losses.keys())
                 taken += 1
                 if on_step:
                     on_step(taken, steps)
                 if deadline_s is not None and time.monotonic() - begun > deadline_s:
                     break
-        losses = {name: float(total) / taken for name, total in totals.items()}
+        means = {name: float(total) / counts[name] for name, total in totals.items()}
         groups = trained_groups(phase, self.experiment, self.has_labels, self.has_hq)
-        return LocalResult(losses, taken, time.monotonic() - begun, groups)
+        return LocalResult(means, taken, time.monotonic() - begun, groups)
 
     def state(self, group: str = "") -> dict[str, Tensor]:
         """Return every parameter and buffer by name, prefixed by its group; detached, on the CPU.

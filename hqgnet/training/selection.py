@@ -111,9 +111,8 @@ def train_best(
         device: Where to train.
         on_round: See :func:`hqgnet.training.central.train_centrally`.
     """
-    last = [phase for phase in PHASES if experiment.phase(phase).rounds][-1]
-    labelled = _task_is_trained(experiment, last, data)
-    selector = Selector(experiment, data, device, with_task=labelled)
+    last = _last_phase(experiment)
+    selector = Selector(experiment, data, device, with_task=task_is_trained(experiment, data))
     rounds, every = experiment.phase(last).rounds, experiment.evaluation.every
 
     def judge(phase: PhaseName, number: int, parameters: Mapping[str, Tensor]) -> None:
@@ -125,9 +124,19 @@ def train_best(
 
 
 def tune(
-    networks: Networks, experiment: Experiment, data: Sequence[SiteData], device: torch.device, steps: int
+    networks: Networks,
+    experiment: Experiment,
+    data: Sequence[SiteData],
+    device: torch.device,
+    steps: int,
+    *,
+    task_trained: bool = False,
 ) -> Chosen:
     """Train a finished model on at these sites in the last phase; it stands itself if nothing better comes.
+
+    Steps are counted from the phase's beginning, so that with ``training.schedule: linear`` those within the
+    first half of the phase's length are full ones. Weights are judged and kept as they are, not averaged as
+    ``federation.server_average`` has it: that averages over rounds, and there are none here.
 
     Args:
         networks: The model; unchanged.
@@ -135,12 +144,15 @@ def tune(
         data: Sites to train on and to choose by.
         device: Where to train.
         steps: Local steps, judged ten times on the way.
+        task_trained: Whether the model's downstream network has learned already; sites without labels leave
+            it as it came.
     """
-    phase = [phase for phase in PHASES if experiment.phase(phase).rounds][-1]
+    phase = _last_phase(experiment)
     trainer = LocalTrainer(experiment, data, device)
     # The discriminator stayed at its site: it starts afresh.
     trainer.load({n: v for n, v in networks.state_dict().items() if not n.startswith("discriminator.")})
-    selector = Selector(experiment, data, device, with_task=_task_is_trained(experiment, phase, data))
+    with_task = task_trained or task_is_trained(experiment, data)
+    selector = Selector(experiment, data, device, with_task=with_task)
     selector.consider(phase, 0, trainer.state())
     stretch = max(1, steps // 10)
     for first in range(0, steps, stretch):
@@ -149,7 +161,16 @@ def tune(
     return selector.chosen()
 
 
-def _task_is_trained(experiment: Experiment, last: PhaseName, data: Sequence[SiteData]) -> bool:
-    """Return whether the downstream network can be judged after phase ``last``: taught there, or before."""
-    taught = last == "cooperate" and any(has_labels(site, experiment) for site in data)
+def task_is_trained(experiment: Experiment, data: Sequence[SiteData]) -> bool:
+    """Return whether the downstream network can be judged after training: taught by these sites, or before.
+
+    Args:
+        experiment: What is trained.
+        data: The sites, pooled.
+    """
+    taught = _last_phase(experiment) == "cooperate" and any(has_labels(site, experiment) for site in data)
     return taught or experiment.downstream.weights is not None
+
+
+def _last_phase(experiment: Experiment) -> PhaseName:
+    return [phase for phase in PHASES if experiment.phase(phase).rounds][-1]

@@ -46,15 +46,23 @@ class PrivateState:
     def __init__(self, folder: Path) -> None:
         self._generations = Generations(folder)
 
-    def save(self, phase: PhaseName, next_step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep a state of ``phase``.
+    def save(
+        self, phase: PhaseName, next_step: int, tensors: Mapping[str, Tensor], *, counted: int = 0
+    ) -> None:
+        """Keep a state of ``phase``, and the one at step ``counted``.
 
         Raises:
             OutputError: If it cannot be written; what was kept before stays.
         """
         plain = {name: value.contiguous() for name, value in tensors.items()}
         told = metadata(phase, next_step, _digest(plain))
-        self._generations.keep(phase, next_step, partial(write_tensors, tensors=plain, told=told, mode=0o600))
+        write = partial(write_tensors, tensors=plain, told=told, mode=0o600)
+        self._generations.keep(phase, next_step, write, counted=counted)
+
+    def load_at(self, phase: PhaseName, step: int) -> Stored | None:
+        """Return the state that ``phase`` had at just this step; None if it is not there any more."""
+        files = dict(self._generations.of(phase))
+        return _read(files[step], phase, step) if step in files else None
 
     def load(self, phase: PhaseName, step: int) -> Stored | None:
         """Return the state with which ``phase`` goes on at ``step``.

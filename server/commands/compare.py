@@ -17,7 +17,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.yaml")
     parser.add_argument("--sites", required=True, metavar="GLOB", help="site YAML files, in quotes")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="continued if it is there")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="added to if it is there")
     parser.add_argument(
         "--seeds", type=_seeds, default=None, metavar="1,2", help="seeds of training (the experiment's)"
     )

@@ -16,6 +16,7 @@ from server.run_directory import RunDirectory
 
 Kind = Literal["alone", "pooled", "federated", "finetuned"]
 KINDS: tuple[Kind, ...] = ("alone", "pooled", "federated", "finetuned")
+_SEED = "seed-"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class Cell:
 
     def folder(self, out: Path) -> Path:
         """Where the cell's files lie."""
-        return out / f"seed-{self.seed}" / self.model.replace(" ", "-")
+        return out / f"{_SEED}{self.seed}" / self.model.replace(" ", "-")
 
     def file(self, out: Path) -> Path:
         """The cell's model."""
         name = "models/best.safetensors" if self.kind == "federated" else "model.safetensors"
         return self.folder(out) / name
+
+    def file_of_figures(self, out: Path) -> Path:
+        """What the judged model's images give."""
+        return self.folder(out) / "values.csv"
 
     def is_trained(self, out: Path) -> bool:
         """Whether training is done: the model is written last, a run says so in its status."""
@@ -83,4 +88,30 @@ def plan(sites: Sequence[str], seeds: Sequence[int], variants: Sequence[str] = (
         cells += [Cell("alone", seed, site) for site in sites]
         cells += [Cell("pooled", seed), Cell("federated", seed)]
         cells += [Cell("finetuned", seed, site) for site in sites]
+    return cells
+
+
+def seeds_in(out: Path) -> list[int]:
+    """Return the seeds of which a comparison's folder holds anything, in order."""
+    names = [folder.name.removeprefix(_SEED) for folder in out.glob(f"{_SEED}*")]
+    return sorted({int(name) for name in names if name.isdecimal()})
+
+
+def finished(out: Path, sites: Sequence[str], variants: Sequence[str] = ()) -> list[Cell]:
+    """Return the cells whose models lie in a comparison's folder, whichever call trained them.
+
+    Where sites alone, pooled and federated are held against each other, a seed counts once all its models are
+    there: means over other seeds for one kind than for another could not be compared. Variants are compared
+    seed by seed, and each that is trained counts.
+
+    Args:
+        out: Of the comparison.
+        sites: Names.
+        variants: All that the folder is of.
+    """
+    cells = []
+    for seed in seeds_in(out):
+        planned = plan(sites, [seed], variants)
+        trained = [cell for cell in planned if cell.is_trained(out)]
+        cells += trained if variants or len(trained) == len(planned) else []
     return cells

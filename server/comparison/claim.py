@@ -27,7 +27,7 @@ def claimed(
     """Return what is compared, having checked that a folder that is there is of the same.
 
     Seeds may be added, and variants: of those the first is what others are held against, and those of earlier
-    times are remembered, since their models lie there.
+    times are remembered, since their models lie there and belong to the tables.
 
     Args:
         out: The folder; it need not be there yet.

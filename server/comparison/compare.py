@@ -15,15 +15,16 @@ from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.exchange.groups import has_personal_model
 from hqgnet.files import write_atomically
 from hqgnet.report.figures import figure
-from server.comparison.cells import Cell, plan
+from server.comparison.cells import Cell, finished, plan, seeds_in
 from server.comparison.claim import claimed, write_claim
-from server.comparison.judging import ORIGINAL, Value, judge_model, read_values, write_values
+from server.comparison.figures import COLUMNS, notes
+from server.comparison.gathering import gathered
+from server.comparison.judging import Value, judge_model, write_values
 from server.comparison.matrix import Matrix, build_matrix, differences, verdict
 from server.comparison.table import differences_text, matrix_text, verdict_text
 from server.comparison.training import total_steps, train_cell
 from server.comparison.variants import read_variants, write_variants
 from server.display import Display
-from server.results import COLUMNS
 from server.run_directory import RunDirectory
 from server.simulation import Simulation, check_files, check_images, find_sites, simulate
 
@@ -57,6 +58,8 @@ class Comparison:
 def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) -> None:
     """Train what is not trained yet, judge, and write ``values.csv``, ``comparison.json`` and ``.txt``.
 
+    These are of all finished models of the folder, those of earlier calls included.
+
     Args:
         comparison: What to do.
         say: Told of each cell, and the tables.
@@ -77,16 +80,22 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
     merged = read_variants(comparison.experiment, comparison.variants) if comparison.variants else {}
     claim = claimed(comparison.out, experiment, by_name, steps, merged)
     runs: dict[str | None, Run] = {None: Run(comparison.experiment, experiment)}
-    if merged:
-        written = write_variants(merged, comparison.out / "variants")
+    variants = dict(claim.get("variants", {}))
+    if variants:
+        written = write_variants(variants, comparison.out / "variants")
         runs = {variant: Run(file, check_files(file, files)[0]) for variant, file in written.items()}
     write_claim(comparison.out, claim)
-    variants = list(merged)
-    cells = plan(list(by_name), comparison.seeds, variants)
-    _train(comparison, experiment, by_name, cells, steps, runs, say, display)
-    values = _judge(comparison, by_name, cells, runs, say)
+    planned = plan(list(by_name), comparison.seeds, list(merged))
+    _train(comparison, experiment, by_name, planned, steps, runs, say, display)
+    cells = finished(comparison.out, list(by_name), list(variants))
+    for seed in seeds_in(comparison.out):
+        if seed not in {cell.seed for cell in cells}:
+            say(f"seed {seed} is not finished, and left out: --seeds {seed} trains what is missing")
+    _judge(comparison, by_name, cells, runs, say)
+    base = next(iter(merged), None)
+    values = gathered(comparison.out, cells, base)
     write_values(comparison.out / "values.csv", values)
-    say(_report(comparison.out, values, list(by_name), variants))
+    say(_report(comparison.out, values, list(by_name), base))
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,8 @@ def _train(
 ) -> None:
     out = comparison.out
     todo = [cell for cell in cells if not cell.is_trained(out)]
+    for cell in todo:
+        cell.file_of_figures(out).unlink(missing_ok=True)  # figures of a model that is no more
     if len(todo) < len(cells):
         say(f"{len(cells) - len(todo)} of {len(cells)} models are there already")
 
@@ -158,51 +169,40 @@ def _judge(
     cells: Sequence[Cell],
     runs: Mapping[str | None, Run],
     say: Say,
-) -> list[Value]:
+) -> None:
     files, out = list(by_name.values()), comparison.out
 
     def submit(pool: ProcessPoolExecutor, cell: Cell) -> Future[list[Value]]:
         personal = cell.kind == "federated" and has_personal_model(runs[cell.variant].experiment)
         return pool.submit(judge_model, cell, out, files, 1, personal=personal)
 
-    pending = [cell for cell in cells if not (cell.folder(out) / "values.csv").exists()]
+    pending = [cell for cell in cells if not cell.file_of_figures(out).exists()]
     with ProcessPoolExecutor(comparison.workers, mp_context=get_context("spawn")) as pool:
         for cell, result in [(cell, submit(pool, cell)) for cell in pending]:
-            write_values(cell.folder(out) / "values.csv", result.result())
+            write_values(cell.file_of_figures(out), result.result())
             say(f"{cell.model}, seed {cell.seed}: judged at {len(files)} sites")
-    values: dict[tuple[int, str, str, int, str], Value] = {}
-    for cell in cells:
-        first = next(other for other in cells if other.seed == cell.seed and other.kind == "federated")
-        for value in read_values(cell.folder(out) / "values.csv"):
-            # Every model's file has the originals' figures; the downstream network's differ by model.
-            segmented = value.model == ORIGINAL and cell != first
-            if not (segmented and _is_downstream(value.metric)):
-                values[(value.seed, value.model, value.site, value.image, value.metric)] = value
-    return list(values.values())
 
 
-def _is_downstream(metric: str) -> bool:
-    return metric.split("_")[0] in ("auc", "acc", "sen", "spe", "dice", "g", "grade")
-
-
-def _report(out: Path, values: Sequence[Value], sites: Sequence[str], variants: Sequence[str]) -> str:
+def _report(out: Path, values: Sequence[Value], sites: Sequence[str], base: str | None) -> str:
     texts, data = [], {}
     present = {value.metric for value in values if value.value is not None}
+    seeds = sorted({value.seed for value in values})
     for column in COLUMNS:
         if column.metric not in present:
             continue
         matrix = build_matrix(values, column.metric)
-        texts += [matrix_text(matrix, sites, column.decimals), ""]
+        texts.append(matrix_text(matrix, sites, column, notes(column.metric, base)))
         data[column.metric] = _plain(matrix)
         # More detail or entropy may be noise: of these nothing is said.
-        if variants:
-            changes = differences(values, column.metric, variants[0])
-            texts[-1:] = [differences_text(changes, variants[0], column.decimals), ""]
+        if base:
+            changes = differences(values, column.metric, base)
+            texts += [differences_text(changes, base, column.decimals, seeds)] if changes else []
             data[column.metric]["differences"] = {model: asdict(found) for model, found in changes.items()}
         elif figure(column.metric).better != "neither":
             said = verdict(values, matrix)
-            texts[-1:] = [verdict_text(said, column.title), ""]
+            texts.append(verdict_text(said, column.title))
             data[column.metric]["verdict"] = asdict(said)
+        texts.append("")
     write_atomically(out / "comparison.json", (json.dumps(data, indent=2) + "\n").encode())
     text = "\n".join(texts)
     write_atomically(out / "comparison.txt", (text + "\n").encode())

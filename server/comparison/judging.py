@@ -18,9 +18,9 @@ from hqgnet.evaluation import judge, score
 from hqgnet.files import write_atomically
 from hqgnet.guidance import site_guidance
 from hqgnet.model_file import load_model
-from hqgnet.scores import VERSIONS
 from hqgnet.site_quality import site_quality
 from server.comparison.cells import Cell
+from server.comparison.figures import figures_of_image
 
 ORIGINAL = "original"
 
@@ -51,7 +51,8 @@ def judge_model(
 ) -> list[Value]:
     """Judge a model on the test images of all sites, each guided by its own site's fixed HQ image.
 
-    The figures of the untouched images are taken along, as model ``original``.
+    The figures of the untouched images are taken along, as model ``original``; only figures that one image
+    has are taken (:mod:`server.comparison.figures`).
 
     Args:
         cell: Whose model.
@@ -78,11 +79,9 @@ def judge_model(
         judged_images = judge(loaded.networks, data, guide, size, "test", with_task=with_task)
         for number, judged in enumerate(judged_images):
             row = score(judged, config.modality, metrics, quality).row()
-            for name, figure in row.items():
-                metric, _, version = name.rpartition("_")
-                if version in VERSIONS:
-                    of = ORIGINAL if version == ORIGINAL else cell.model
-                    values.append(Value(cell.seed, of, config.name, number, metric, figure))
+            for metric, version, figure in figures_of_image(row):
+                of = ORIGINAL if version == ORIGINAL else cell.model
+                values.append(Value(cell.seed, of, config.name, number, metric, figure))
     return values
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hqgnet.metrics.names import LOWER_IS_BETTER
+from server.comparison.figures import is_downstream
 from server.comparison.judging import ORIGINAL, Value
 
 DRAWS = 2000
@@ -39,10 +40,10 @@ class Difference(Estimate):
     """By how much one model's mean over sites lies above another's, of the same images.
 
     Attributes:
-        seeds: The same of each seed alone, in the order of seeds.
+        seeds: The same of each seed alone that both have.
     """
 
-    seeds: tuple[float, ...]
+    seeds: Mapping[int, float]
 
     @property
     def is_clear(self) -> bool:
@@ -50,7 +51,7 @@ class Difference(Estimate):
 
         Training with an adversary ends elsewhere with another seed; no interval over images knows of that.
         """
-        return not self.low <= 0 <= self.high and len({seed > 0 for seed in self.seeds}) == 1
+        return not self.low <= 0 <= self.high and len({seed > 0 for seed in self.seeds.values()}) == 1
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class Matrix:
         cells: By model and site; a pair without any figure is absent.
         mean: By model: mean over sites.
         worst: By model: name of the worst site, and its mean.
-        seeds: By model: mean over sites of each seed, in the order of seeds.
+        seeds: By model: mean over sites of each seed that the model has.
     """
 
     metric: str
     cells: Mapping[tuple[str, str], Estimate]
     mean: Mapping[str, Estimate]
     worst: Mapping[str, tuple[str, float]]
-    seeds: Mapping[str, tuple[float, ...]]
+    seeds: Mapping[str, Mapping[int, float]]
 
 
 def build_matrix(values: Sequence[Value], metric: str, *, draws: int = DRAWS) -> Matrix:
@@ -122,7 +123,8 @@ class Verdict:
         better: Those at which the federated model beats the site's own.
         clearly: Those of them at which the difference is clear of 0 (:attr:`Difference.is_clear`).
         kept: Share of the pooled model's gain over the originals that the federation keeps, mean over sites;
-            None without a pooled gain.
+            None without a pooled gain, and for figures of the downstream network: every model brings its own,
+            so there is no one figure of the originals that all gains begin at.
         kept_over_alone: The same over the sites' own models.
     """
 
@@ -160,7 +162,7 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
         tuple(sites),
         tuple(better),
         tuple(clearly),
-        _share(federation, pooled, total(ORIGINAL)),
+        None if is_downstream(matrix.metric) else _share(federation, pooled, total(ORIGINAL)),
         _share(federation, pooled, total("alone {site}")),
     )
 
@@ -173,18 +175,20 @@ def differences(
     Only seeds, sites and images that have the figure for both count. A model of other sites than ``base`` is
     absent.
     """
-    by_seed = [
-        per_image((value for value in values if value.seed == seed), metric)
+    by_seed = {
+        seed: per_image((value for value in values if value.seed == seed), metric)
         for seed in sorted({value.seed for value in values})
-    ]
+    }
     found = {}
     for model in dict.fromkeys(value.model for value in values if value.model not in (base, ORIGINAL)):
-        of_seeds = [paired for figures in by_seed if (paired := _paired(figures, model, base))]
+        of_seeds = {
+            seed: paired for seed, figures in by_seed.items() if (paired := _paired(figures, model, base))
+        }
         if not of_seeds:
             continue
-        pairs = _mean_over_seeds(of_seeds)
+        pairs = _mean_over_seeds(list(of_seeds.values()))
         drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
-        seeds = tuple(_mean_over_sites(_mean_over_seeds([one])) for one in of_seeds)
+        seeds = {seed: _mean_over_sites(_mean_over_seeds([one])) for seed, one in of_seeds.items()}
         count = sum(map(len, pairs.values()))
         found[model] = Difference(_mean_over_sites(pairs), *_interval(drawn), count, seeds)
     return found
@@ -222,14 +226,14 @@ def _share(federated: float | None, pooled: float | None, base: float | None) ->
     return (federated - base) / (pooled - base)
 
 
-def _seed_means(values: Sequence[Value], metric: str) -> tuple[float, ...]:
-    """Mean over sites of each seed alone, in the order of seeds; of those that have the figure."""
-    means = []
+def _seed_means(values: Sequence[Value], metric: str) -> dict[int, float]:
+    """Mean over sites of each seed alone that has the figure, in the order of seeds."""
+    means = {}
     for seed in sorted({value.seed for value in values}):
         images = per_image((value for value in values if value.seed == seed), metric)
         if images:
-            means.append(float(np.mean([np.mean(list(figures.values())) for figures in images.values()])))
-    return tuple(means)
+            means[seed] = float(np.mean([np.mean(list(figures.values())) for figures in images.values()]))
+    return means
 
 
 def _resampled(images: Images, site: str, draws: int) -> Images:

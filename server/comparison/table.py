@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hqgnet.report.figures import NOT_AVAILABLE
 from server.comparison.judging import ORIGINAL
-from server.comparison.matrix import Difference, Matrix, Verdict
+from server.comparison.matrix import Difference, Estimate, Matrix, Verdict
+from server.results import Column
 
 
-def matrix_text(matrix: Matrix, sites: Sequence[str], decimals: int) -> str:
+def matrix_text(matrix: Matrix, sites: Sequence[str], column: Column, notes: Sequence[str] = ()) -> str:
     """Return the model x site matrix: mean and 95 % interval over images, mean over sites, worst site.
 
-    Of several seeds each one's mean over sites too.
+    Of several seeds each one's mean over sites too, ``n/a`` where a model was not trained with one.
+
+    Args:
+        matrix: The figures.
+        sites: Their order.
+        column: How the figure is called and written.
+        notes: Lines below.
     """
-    several = max(map(len, matrix.seeds.values()), default=0) > 1
-    header = ["model", *sites, "mean over sites", *(["of each seed"] if several else []), "worst site"]
+    decimals = column.decimals
+    all_seeds = sorted({seed for means in matrix.seeds.values() for seed in means})
+    of_seeds = [f"seeds {', '.join(map(str, all_seeds))}"] if len(all_seeds) > 1 else []
+    header = ["model", *sites, "mean over sites", *of_seeds, "worst site"]
     lines = [header]
     for model in sorted(matrix.mean, key=lambda name: name != ORIGINAL):
         line = [model]
         for site in sites:
             found = matrix.cells.get((model, site))
-            line.append("n/a" if found is None else _interval(found.mean, found.low, found.high, decimals))
+            line.append(_interval(found, decimals) if found else NOT_AVAILABLE)
         total, (site, worst) = matrix.mean[model], matrix.worst[model]
-        line.append(_interval(total.mean, total.low, total.high, decimals))
-        line += [_listed(matrix.seeds[model], decimals)] if several else []
+        line.append(_interval(total, decimals))
+        line += [_listed(matrix.seeds[model], all_seeds, decimals)] if of_seeds else []
         line.append(f"{worst:.{decimals}f} ({site})")
         lines.append(line)
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     drawn = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     rule = "-" * max(map(len, drawn))
-    return "\n".join([matrix.metric, rule, drawn[0], rule, *drawn[1:]])
+    title = f"{column.title} ({matrix.metric})"
+    return "\n".join([title, rule, drawn[0], rule, *drawn[1:], *notes])
 
 
 def verdict_text(verdict: Verdict, metric: str) -> str:
@@ -49,20 +60,31 @@ def verdict_text(verdict: Verdict, metric: str) -> str:
     return text
 
 
-def differences_text(changes: Mapping[str, Difference], base: str, decimals: int) -> str:
-    """Return each model's difference from ``base``, and which is clear of 0 (:attr:`Difference.is_clear`)."""
+def differences_text(
+    changes: Mapping[str, Difference], base: str, decimals: int, seeds: Sequence[int]
+) -> str:
+    """Return each model's difference from ``base``, and which is clear of 0 (:attr:`Difference.is_clear`).
+
+    Args:
+        changes: By model.
+        base: Whom they are from.
+        decimals: Written.
+        seeds: Of the comparison; of several each one's difference is told, ``n/a`` where there is none.
+    """
     lines = []
     for model, found in changes.items():
-        line = f"{model} less {base}: {_interval(found.mean, found.low, found.high, decimals)}"
-        if len(found.seeds) > 1:
-            line += f", of each seed {_listed(found.seeds, decimals, sign='+')}"
+        line = f"{model} less {base}: {_interval(found, decimals)}"
+        if len(seeds) > 1:
+            line += f", of each seed {_listed(found.seeds, seeds, decimals, sign='+')}"
         lines.append(line + (", clear of 0" if found.is_clear else ""))
     return "\n".join(lines)
 
 
-def _listed(figures: Sequence[float], decimals: int, sign: str = "") -> str:
-    return ", ".join(f"{figure:{sign}.{decimals}f}" for figure in figures)
+def _listed(figures: Mapping[int, float], seeds: Sequence[int], decimals: int, sign: str = "") -> str:
+    return ", ".join(
+        f"{figures[seed]:{sign}.{decimals}f}" if seed in figures else NOT_AVAILABLE for seed in seeds
+    )
 
 
-def _interval(mean: float, low: float, high: float, decimals: int) -> str:
-    return f"{mean:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+def _interval(found: Estimate, decimals: int) -> str:
+    return f"{found.mean:.{decimals}f} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"

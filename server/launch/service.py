@@ -138,8 +138,8 @@ class Service:
         return len(registration.sites)
 
     def _changes(self) -> tuple[int, ...]:
-        files = (self._path, self._federation.sites_index)
-        return tuple(file.stat().st_mtime_ns for file in files if file.exists())
+        """Return when the files last changed; 0 for one that is not there, be it for the moment."""
+        return tuple(_changed(file) for file in (self._path, self._federation.sites_index))
 
     def _clean(self, *, stopped: bool) -> None:
         """Make the database small again: all of it while the SuperLink is stopped, else after each run."""
@@ -244,3 +244,10 @@ def _check_port(federation: Federation) -> None:
             what = f"port {port} is in use by another program"
             remedy = "End that program, or give another port"
             raise ConfigurationError(Problem(f"server.{key}", what, remedy))
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0

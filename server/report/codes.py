@@ -38,7 +38,8 @@ _FAULTS: dict[str, str] = {
     ArrayFault.UNKNOWN: "the update held a parameter that the model has not; install the same version",
     ArrayFault.SHAPE: "a parameter had another shape; install the same version",
     ArrayFault.DTYPE: "a parameter had another number format; install the same version",
-    ArrayFault.NOT_FINITE: "the update held NaN or infinity; lower training.learning_rate",
+    ArrayFault.NOT_FINITE: "the update held NaN, infinity or beyond 1e30; lower training.learning_rate",
+    ArrayFault.NEGATIVE: "a running variance was below 0, which no training gives; look into that site",
 }
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqgnet.errors import ConfigurationError, DataError, Problem
-from hqgnet.report.figures import NOT_AVAILABLE, Figure, difference, present, write, write_change
+from hqgnet.report.figures import NOT_AVAILABLE, Figure, difference, figure, write, write_change
 from hqgnet.report.interval import MeanInterval, mean_interval
+from server.comparison.figures import COLUMNS, is_of_image, notes
 from server.comparison.judging import ORIGINAL, Value, read_values
 from server.comparison.matrix import (
     Difference,
@@ -54,7 +55,8 @@ class HeatRow:
         model: Its name.
         cells: A site each.
         mean: Over sites.
-        seeds: The mean over sites of each seed; empty where there is nothing to tell apart.
+        seeds: The mean over sites of each seed, ``n/a`` where the model was not trained with one; empty where
+            there is nothing to tell apart.
         worst: The worst site.
         difference: From ``base``, of the same images: mean, interval, seeds, whether it is clear of 0; empty
             where there is none.
@@ -78,12 +80,14 @@ class HeatMap:
         verdicts: Whether federating pays, or which variants differ clearly, in words; empty where more is not
             always better.
         widest: Largest difference from the model that others are held against.
+        notes: What must be known of the figure.
     """
 
     figure: Figure
     rows: list[HeatRow]
     verdicts: list[str]
     widest: str
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def read_comparison(folder: Path, record: RunRecord) -> ComparisonPage:
     if not values.is_file():
         remedy = "Give the --out of hqgnet-server compare, once that has ended"
         raise ConfigurationError(Problem(f"--comparison {folder}", "holds no finished comparison", remedy))
-    figures = [value for value in read_values(values) if value.value is not None]
+    # Files of earlier versions hold figures whose mean over images is something else.
+    figures = [v for v in read_values(values) if v.value is not None and is_of_image(v.metric)]
     try:
         plan: Json = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
         compared: Json = dict(plan["experiment"])
@@ -142,14 +147,16 @@ def read_comparison(folder: Path, record: RunRecord) -> ComparisonPage:
         raise DataError(Problem(str(folder / "plan.json"), "cannot be read", remedy)) from error
     sites = sorted({value.site for value in figures})
     metrics = sorted({value.metric for value in figures})
-    shown = present([{f"{metric}_enhanced": 0.0 for metric in metrics}], main=True)
-    maps = [_heat_map(figures, known, sites, base) for known in shown]
     seeds = sorted({value.seed for value in figures})
+    shown = [figure(column.metric) for column in COLUMNS if column.metric in metrics]
+    maps = [_heat_map(figures, known, sites, seeds, base) for known in shown]
     differs = _differences(compared, record.experiment)
     return ComparisonPage(base, sites, maps, seeds, differs, _gains(figures, metrics))
 
 
-def _heat_map(values: Sequence[Value], known: Figure, sites: list[str], base: str) -> HeatMap:
+def _heat_map(
+    values: Sequence[Value], known: Figure, sites: list[str], seeds: list[int], base: str
+) -> HeatMap:
     matrix = build_matrix(values, known.name)
     own = {site: matrix.cells.get((base or f"alone {site}", site)) for site in sites}
     changes = [
@@ -161,20 +168,20 @@ def _heat_map(values: Sequence[Value], known: Figure, sites: list[str], base: st
     paired = differences(values, known.name, base) if base else {}
     rows = []
     for model in sorted(matrix.mean, key=lambda name: (_rank(name), name != base, name)):
-        seeds, (worst_site, worst) = matrix.seeds[model], matrix.worst[model]
+        of_seeds, (worst_site, worst) = matrix.seeds[model], matrix.worst[model]
+        each = [write(of_seeds.get(seed), known.decimals) for seed in seeds]
         rows.append(
             HeatRow(
                 model,
                 [_cell(matrix.cells.get((model, site)), own[site], widest, known) for site in sites],
                 _cell(matrix.mean[model], None, widest, known),
-                ", ".join(write(seed, known.decimals) for seed in seeds) if len(set(seeds)) > 1 else "",
+                ", ".join(each) if len(set(each)) > 1 else "",
                 f"{write(worst, known.decimals)} ({worst_site})",
-                _written(paired[model], known) if model in paired else [],
+                _written(paired[model], known, seeds) if model in paired else [],
             )
         )
-    return HeatMap(
-        known, rows, _verdicts(values, matrix, known, paired if base else None), write(widest, known.decimals)
-    )
+    verdicts = _verdicts(values, matrix, known, seeds, paired if base else None)
+    return HeatMap(known, rows, verdicts, write(widest, known.decimals), notes(known.name, base or None))
 
 
 def _cell(estimate: Estimate | None, own: Estimate | None, widest: float, known: Figure) -> HeatCell:
@@ -203,24 +210,28 @@ def _style(change: float | None, widest: float) -> str:
 
 
 def _verdicts(
-    values: Sequence[Value], matrix: Matrix, known: Figure, paired: Mapping[str, Difference] | None
+    values: Sequence[Value],
+    matrix: Matrix,
+    known: Figure,
+    seeds: list[int],
+    paired: Mapping[str, Difference] | None,
 ) -> list[str]:
     if known.better == "neither":
         return []
     if paired is None:
         return [f"{verdict_text(verdict(values, matrix), known.title)}."]
     return [
-        f"{known.title}: {model} {', '.join(_written(found, known)[:-1])}."
+        f"{known.title}: {model} {', '.join(_written(found, known, seeds)[:-1])}."
         for model, found in paired.items()
         if found.is_clear
     ]
 
 
-def _written(found: Difference, known: Figure) -> list[str]:
+def _written(found: Difference, known: Figure, seeds: list[int]) -> list[str]:
     mean, low, high = (write_change(end, known.decimals) for end in (found.mean, found.low, found.high))
-    seeds = ", ".join(write_change(seed, known.decimals) for seed in found.seeds)
+    each = ", ".join(write_change(found.seeds.get(seed), known.decimals) for seed in seeds)
     parts = [mean, f"{low} to {high}"]
-    parts += [f"seeds {seeds}"] if len(found.seeds) > 1 else []
+    parts += [f"seeds {each}"] if len(seeds) > 1 else []
     return parts + (["clear of 0"] if found.is_clear else [])
 
 

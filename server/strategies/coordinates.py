@@ -26,6 +26,7 @@ Kept = Callable[[int], slice]
 # Rows of a piece stay in a processor's own cache.
 _PIECE_NUMBERS = 2**17
 _SHORTEST = 1024
+_FEWEST_TO_TRIM = 3
 
 
 class Median(Strategy):
@@ -37,14 +38,18 @@ class Median(Strategy):
 
 
 class TrimmedMean(Strategy):
-    """The coordinate-wise trimmed mean (Yin et al., arXiv 1803.01498): extremes are cut off at either end."""
+    """The coordinate-wise trimmed mean (Yin et al., arXiv 1803.01498): extremes are cut off at either end.
+
+    Of three sites or more at least one at either end: a share of few is less than one, and would cut nothing.
+    """
 
     def combine(self, updates: Sequence[StoredUpdate]) -> Arrays:
         """Return the trimmed mean of every parameter."""
         return mean_of_sorted(updates, self._trimmed)
 
     def _trimmed(self, count: int) -> slice:
-        cut = int(self._federation.trimmed_share * count)
+        share = self._federation.trimmed_share
+        cut = max(int(share * count), 1 if share and count >= _FEWEST_TO_TRIM else 0)
         return slice(cut, count - cut)
 
 

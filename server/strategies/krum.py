@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import filterfalse
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.arrays import Arrays, is_statistic
 from server.aggregation import weighted_mean
 from server.spool import StoredUpdate
 from server.strategies.base import Strategy
@@ -23,7 +24,8 @@ class Krum(Strategy):
 
     Parameters that the same sites sent are judged by themselves: one site's downstream network, say, is
     held against those of the other sites with masks. Where fewer than 2 f + 3 sent a parameter, Krum
-    promises nothing, and the coordinate-wise median is taken.
+    promises nothing, and the coordinate-wise median is taken. Running statistics come from whoever is chosen,
+    but choose nobody: the variance of a single layer would outweigh all weights.
     """
 
     def combine(self, updates: Sequence[StoredUpdate]) -> Arrays:
@@ -34,7 +36,8 @@ class Krum(Strategy):
             if len(senders) < 2 * faulty + 3:
                 combined |= mean_of_sorted(senders, middle)
                 continue
-            chosen = most_central(squared_distances(senders), faulty, self._number(len(senders)))
+            weights = [_only(sender, set(filterfalse(is_statistic, sender.places))) for sender in senders]
+            chosen = most_central(squared_distances(weights), faulty, self._number(len(senders)))
             combined |= weighted_mean([senders[index] for index in chosen])
         return combined
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from hqgnet.exchange.update import (
     read_message,
 )
 from server import wire as server_wire
+from server.link import Reply
 
 PARAMETERS = {
     "generator.weight": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -115,6 +117,18 @@ def test_a_refusal_is_a_code_and_nothing_else(request_message: Message) -> None:
     assert str(content.config_records) == "{'refusal': {'code': 'training-diverged'}}"
 
 
+def test_a_refusal_is_anchored_in_the_servers_log_as_an_answer_is(request_message: Message) -> None:
+    refused, answered = (
+        Answered(code=SiteError.DISK, audit_head="ab" * 32),
+        Answered("{}", audit_head="cd" * 32),
+    )
+    content = client_wire.write_answered(request_message, refused).content
+    assert server_wire.read_refusal(content) is SiteError.DISK
+    assert Reply(5, content).audit_head == {"site_audit_head": "ab" * 32}
+    content = client_wire.write_answered(request_message, answered).content
+    assert Reply(5, content).audit_head == {"site_audit_head": "cd" * 32}
+
+
 def test_an_unknown_refusal_is_not_repeated() -> None:
     content = RecordDict({"refusal": ConfigRecord({"code": "patient 4711 has no mask"})})
     assert server_wire.read_refusal(content) is SiteError.INTERNAL
@@ -181,6 +195,17 @@ def test_two_arrays_do_not_share_bytes() -> None:
     packed = np.frombuffer(len(header).to_bytes(8, "little") + header + bytes(16), np.uint8)
     with pytest.raises(MalformedMessageError):
         unpack(packed)
+
+
+@pytest.mark.parametrize("sides", [[1] * 9 + [4], [2**41], [10**30] * 200_000])
+def test_shapes_that_no_network_has_are_refused_at_once(sides: list[int]) -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": sides, "data_offsets": [0, 16]}}).encode()
+    packed = np.frombuffer(len(header).to_bytes(8, "little") + header + bytes(16), np.uint8)
+    begun = time.process_time()
+    with pytest.raises(MalformedMessageError):
+        unpack(packed)
+    # Multiplied, the longest of them takes hours.
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from client.refusals import code_of
 from hqgnet.config import Experiment, PhaseName
+from hqgnet.cue_bank import CueBank, CueEntry
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import RunFailedError
 from hqgnet.exchange.update import SiteError
@@ -112,6 +114,69 @@ def test_two_processes_train_as_one(
 
 def told(name: str, text: str) -> str:
     return f"{name}: {text}"
+
+
+def test_images_of_which_only_some_have_masks_are_dealt_out(
+    tiny_experiment: Experiment, tiny_sites: list[SiteData]
+) -> None:
+    """Enhancing learns from no mask, and cooperating takes masked images alone: shares are equal in both."""
+    site = tiny_sites[0]
+    first, *others = site.lq["train"]
+    train = (first, *(replace(sample, mask=None) for sample in others))
+    partly = replace(site, lq={**site.lq, "train": train})
+    experiment = edited(tiny_experiment, training={"batch_size": 4})
+    # The eight images are gone through in two steps: one of them has a single mask for two processes.
+    phases: tuple[tuple[PhaseName, int], ...] = (("enhance", 2), ("cooperate", 1))
+    for phase, steps in phases:
+        one, two = (LocalTrainer(experiment, [given], CPU) for given in (alone(partly), on_two(partly)))
+        wanted = one.train(phase, 0, steps).losses
+        assert two.train(phase, 0, steps).losses == pytest.approx(wanted, rel=1e-2)
+
+
+def test_a_site_guided_by_a_bank_goes_on_from_phase_to_phase(
+    tiny_experiment: Experiment, tiny_sites: list[SiteData]
+) -> None:
+    """Its first process keeps its networks over phases, the further ones make theirs anew for each."""
+    site = tiny_sites[0]
+    images = site.config.images.model_copy(update={"hq": None})
+    poor = replace(
+        site, config=site.config.model_copy(update={"images": images}), hq=dict.fromkeys(site.hq, ())
+    )
+    federation = tiny_experiment.federation.model_dump() | {"cue_bank": True}
+    experiment = edited(tiny_experiment, training={"batch_size": 4}, federation=federation)
+    trainer = LocalTrainer(experiment, [on_two(poor)], CPU, need_hq=False)
+    cues = np.random.default_rng(3).normal(0.0, 0.3, (20, 64)).astype(np.float32)
+    trainer.batches.lend(CueBank((CueEntry.of(cues, 20.0),)))
+    assert trainer.train("enhance", 0, 1).steps == 1
+    assert "segmentation" in trainer.train("cooperate", 0, 1).losses
+
+
+def test_rho_at_its_border_follows_the_gradient_of_the_whole_batch(
+    tiny_experiment: Experiment, tiny_sites: list[SiteData]
+) -> None:
+    """Of two shares one may point outwards and the other back; what counts is where their mean points."""
+    experiment = edited(tiny_experiment, training={"batch_size": 4})
+    moments = []
+    for site in (alone(tiny_sites[0]), on_two(tiny_sites[0])):
+        found = {}
+        for border in (0.0, 1.0):
+            trainer = LocalTrainer(experiment, [site], CPU)
+            for name, parameter in trainer.networks.named_parameters():
+                if name.endswith(".rho"):
+                    parameter.data.fill_(border)
+            trainer.train("enhance", 0, 1)
+            private = trainer.private_state("enhance")
+            # After one step the first moment is the gradient, but for a factor.
+            found |= {
+                f"{border} {name}": float(value)
+                for name, value in private.items()
+                if name.endswith(".rho.exp_avg")
+            }
+        moments.append(found)
+    one, two = moments
+    # The discriminator has just taken Adam's first step, of which rounding decides a little (see above).
+    assert two == pytest.approx(one, rel=0.05, abs=1e-9)
+    assert 0 < sum(value == 0.0 for value in one.values()) < len(one)
 
 
 def lead(

@@ -52,7 +52,30 @@ def test_train_writes_a_model_with_guidance(
     assert main(["train", str(experiment), *sites, "--output", str(output)]) == 0
     printed = capsys.readouterr().out
     assert "pretrain  2/2" in printed and "cooperate 2/2" in printed
-    assert load_model(output).guidance is not None
+    model = load_model(output)
+    assert model.guidance is not None
+    assert model.task_trained
+
+
+def test_an_enhancer_trained_alone_has_no_dice(
+    tiny_experiment: Experiment,
+    tiny_site_files: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without a phase cooperate the segmentor is as it was drawn, and the model's file says so."""
+    given = json.loads(tiny_experiment.to_json())
+    given["phases"]["cooperate"]["rounds"] = 0
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text(yaml.safe_dump(given))
+    output, site = tmp_path / "model.safetensors", str(tiny_site_files[0])
+    assert main(["train", str(experiment), "--site", site, "--output", str(output)]) == 0
+    assert not load_model(output).task_trained
+    capsys.readouterr()
+    assert main(["evaluate", "--model", str(output), "--site", site]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["psnr_enhanced"] > 0
+    assert row.get("dice_enhanced") is None
 
 
 def test_train_refuses_another_kind_of_file(

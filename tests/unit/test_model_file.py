@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from hqgnet.config import Experiment
 from hqgnet.errors import ModelFileError
-from hqgnet.model_file import load_model, save_model
+from hqgnet.model_file import Model, load_model, save_model
 from hqgnet.networks import build_networks
 
 
@@ -33,6 +33,12 @@ def test_round_trip(model_path: Path, tiny_experiment: Experiment) -> None:
     assert model.guidance is not None
     assert torch.equal(model.guidance, torch.arange(64.0).unsqueeze(0))
     assert not model.networks.training
+
+
+def test_a_segmentor_counts_as_trained_only_where_the_file_says_so(tiny_experiment: Experiment) -> None:
+    networks = build_networks(tiny_experiment.numbers, tiny_experiment.channels, seed=5)
+    for details, trained in (({"task_trained": True}, True), ({"task_trained": False}, False), ({}, False)):
+        assert Model(networks, tiny_experiment, None, details).task_trained is trained
 
 
 def test_equal_models_are_equal_files(model_path: Path, tiny_experiment: Experiment, tmp_path: Path) -> None:

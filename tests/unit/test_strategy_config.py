@@ -32,7 +32,6 @@ def test_fedbn_keeps_normalization_at_the_sites() -> None:
         ({"strategy": "krum"}, "minimum_sites: 2: krum needs 2 faulty_sites . 3 of them. Set it to 5"),
         ({"weighting": "capped_images"}, "weight_cap: None: it and weighting capped_images belong together"),
         ({"weight_cap": 9}, "weight_cap: 9: it and weighting capped_images belong together"),
-        ({"local_groups": ["cue_extractor", "generator"]}, "phase enhance shares nothing"),
         ({"strategy": "multi_krum", "minimum_sites": 5, "selected_sites": 6}, "selected_sites: 6"),
         ({"strategy": "fedsgd"}, "strategy: 'fedsgd' does not fit"),
     ],

@@ -83,6 +83,8 @@ class HqgEnhancer:
         self._is_guided = experiment.ablation.guidance == "hq"
         self._frozen_trunk = self._is_guided and training.cue_extractor == "frozen"
         if self._is_guided:
+            # An earlier phase at a site without HQ images has frozen all of it.
+            networks.cue_extractor.requires_grad_(True)
             networks.cue_extractor.trunk.requires_grad_(not self._frozen_trunk)
         rate = experiment.learning_rate(phase)
         groups = ("cue_extractor", "generator") if self._is_guided else ("generator",)

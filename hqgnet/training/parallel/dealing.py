@@ -106,6 +106,6 @@ def _batch(tensors: Mapping[str, Tensor]) -> Batch:
 
 
 def _shares(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Every field has one entry an image: partly labelled batches are refused beforehand. HQ images may be
-    # missing altogether.
+    # Every field has one entry an image: labels come where they are learned from alone, and partly labelled
+    # batches are refused beforehand. HQ images may be missing altogether.
     return {name: own_share(value) if len(value) else value for name, value in tensors.items()}

@@ -63,6 +63,7 @@ class Team:
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self.devices = tuple(devices)
+        self.memory_fraction = memory_fraction
         self._ranks = Ranks(0, len(self.devices))
         self._patience_s = patience_s
         self._folder = Path(tempfile.mkdtemp(prefix="hqgnet-ranks-"))
@@ -192,11 +193,18 @@ _OPEN: list[Team] = []
 def team_of(devices: Sequence[torch.device], memory_fraction: float | None) -> Team:
     """Return this process's team for ``devices``: the one that is there, or a fresh one in its place.
 
+    Args:
+        devices: The first is this process's.
+        memory_fraction: Of a GPU's memory that each may take; a team that may take another ends.
+
     Raises:
         RunFailedError: If a process does not start.
     """
-    if _OPEN and (_OPEN[0].devices != tuple(devices) or not _OPEN[0].is_whole):
-        close_team()
+    if _OPEN:
+        team = _OPEN[0]
+        fits = (team.devices, team.memory_fraction) == (tuple(devices), memory_fraction)
+        if not (fits and team.is_whole):
+            close_team()
     if not _OPEN:
         _OPEN.append(Team(devices, memory_fraction=memory_fraction))
     return _OPEN[0]

@@ -79,6 +79,11 @@ def refusal(file: Path) -> dict[str, Any]:
     return facts
 
 
+def bare(answered: Answered) -> Answered:
+    """An answer without the hash of the audit's entry about it."""
+    return replace(answered, audit_head=None)
+
+
 def scores_of(answered: Answered) -> tuple[SiteScores, ScoresHeader]:
     """The scores that would leave, and the header around them."""
     header = read_message(answered.header, ScoresHeader)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from client.approvals import MOST_PENDING, Approvals
+from client.approvals import MOST_PENDING, Approval, Approvals
 from client.bundle import sha256_of, unpack
 from hqgnet.errors import AuditError, ConfigurationError
 from hqgnet.exchange.audit import verify
@@ -72,6 +74,39 @@ def test_a_server_cannot_fill_the_disk(bundles: list[bytes], tmp_path: Path) -> 
         approvals.keep_pending(b"no bundle")
     with pytest.raises(ConfigurationError):
         approvals.approve(b"no bundle", "maria")
+
+
+def test_approvals_at_the_same_time_are_all_kept(
+    bundles: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approvals = Approvals(tmp_path)
+    first = approvals.approve(bundles[0], "maria").sha256
+    approved = Approvals.approved
+
+    def slowly(self: Approvals) -> tuple[Approval, ...]:
+        found = approved(self)
+        time.sleep(0.1)  # somebody else comes between reading and writing
+        return found
+
+    monkeypatch.setattr(Approvals, "approved", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(Approvals(tmp_path).approve, data, "maria") for data in bundles[1:4]]
+        done.append(pool.submit(Approvals(tmp_path).revoke, first, "maria"))  # type: ignore[arg-type]
+        for each in done:
+            each.result()
+    monkeypatch.undo()
+    assert {approval.sha256 for approval in approvals.approved()} == {
+        sha256_of(data) for data in bundles[1:4]
+    }
+    assert verify(tmp_path / "audit.jsonl").entries == 5
+
+
+def test_a_bundle_that_vanishes_while_one_looks_does_not_wait(bundles: list[bytes], tmp_path: Path) -> None:
+    approvals = Approvals(tmp_path)
+    sha256 = approvals.keep_pending(bundles[0])
+    # As one that another process takes away between the listing and the look at its age.
+    (tmp_path / "bundles" / f"{'0' * 64}.fab").symlink_to(tmp_path / "gone")
+    assert approvals.pending() == [sha256]
 
 
 @pytest.mark.parametrize(

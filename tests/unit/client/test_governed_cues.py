@@ -192,15 +192,18 @@ def without_hq(site_with: SiteWith, tiny_sites: list[SiteData], **policy: Any) -
     return site_with(images=folders, split={"validation": 0.1, "test": 0.2}, policy=policy)
 
 
-def asked_to_train(experiment: Experiment, state: dict[str, torch.Tensor], cues: Arrays) -> Asked:
-    request = train_request(experiment, steps=1)
+def asked_to_train(
+    experiment: Experiment, state: dict[str, torch.Tensor], cues: Arrays, steps: int = 1
+) -> Asked:
+    request = train_request(experiment, steps=steps)
     names = received_keys(networks_of(experiment), "enhance", experiment)
     return Asked("train", request.to_json(), to_arrays(state, names) | cues)
 
 
-@pytest.mark.parametrize("policy", [{}, {"minimum_images": 5}])
+@pytest.mark.parametrize(("policy", "steps"), [({}, 1), ({"minimum_images": 3}, 3)])
 def test_a_site_without_hq_images_trains_with_lent_cues(
     policy: dict[str, Any],
+    steps: int,
     site_with: SiteWith,
     tiny_sites: list[SiteData],
     experiment: Experiment,
@@ -208,7 +211,7 @@ def test_a_site_without_hq_images_trains_with_lent_cues(
     bank: CueBank,
 ) -> None:
     file = without_hq(site_with, tiny_sites, **policy)
-    request = asked_to_train(experiment, state, bank.to_arrays())
+    request = asked_to_train(experiment, state, bank.to_arrays(), steps)
     answered = Governor(file, "simulation").answer(request, lambda asked: act(asked, file))
     assert answered.code is None and answered.arrays is not None
     assert {name.partition(".")[0] for name in answered.arrays} == {"generator"}

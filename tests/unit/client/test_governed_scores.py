@@ -12,11 +12,13 @@ import pytest
 
 from client.governor import Governor
 from client.message import Asked
+from hqgnet.data.grades import LEVELS
 from hqgnet.exchange.update import (
     EvaluateRequest,
     SiteError,
     read_message,
 )
+from hqgnet.metrics.classification import ClassificationSums
 from hqgnet.metrics.names import Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.metrics.sums import MeanSums
@@ -81,6 +83,69 @@ def test_sums_over_few_images_stay(requests: dict[str, Asked], site: Recorded, s
     assert (kept, header.guidance_images) == (SiteScores(reasons=withheld), 8)
     plain = Governor(site_with(), "simulation").answer(requests["evaluate"], site)
     assert plain.header == site.answers["evaluate"].header
+
+
+def under(
+    policy: dict[str, Any],
+    scores: SiteScores,
+    requests: dict[str, Asked],
+    site: Recorded,
+    site_with: SiteWith,
+) -> SiteScores:
+    """What of some scores leaves under a policy."""
+    site.change("evaluate", scores=scores.to_json())
+    return scores_of(Governor(site_with(policy=policy), "simulation").answer(requests["evaluate"], site))[0]
+
+
+def test_a_small_number_of_images_without_a_figure_is_not_told(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    most, all_of_them = MeanSums.of([1.0] * 10 + [math.nan] * 2), MeanSums.of([1.0] * 12)
+    lacking = MeanSums.of([1.0] * 8 + [math.nan] * 4)
+    histogram = np.full(4096, 9, np.int64)
+    figures = dict.fromkeys(("auc", "acc", "sen", "spe", "dice", "g_mean"), all_of_them)
+    few_empty = SegmentationSums(histogram, histogram, figures | {"sen": most})
+    many_empty = SegmentationSums(histogram, histogram, figures | {"sen": lacking})
+    scores = SiteScores(
+        12,
+        {"psnr_enhanced": most, "ssim_enhanced": lacking, "entropy_original": all_of_them},
+        {"original": many_empty, "enhanced": few_empty},
+    )
+    told = under({"smallest_count": 4, "minimum_images": 4}, scores, requests, site, site_with)
+    # 0 in its place would not do: the number of images is told, and how many have a figure.
+    withheld = dict.fromkeys(("psnr", "segmentation"), frozenset({Reason.WITHHELD}))
+    means = {"ssim_enhanced": lacking, "entropy_original": all_of_them}
+    assert told == SiteScores(12, means, {"original": many_empty}, reasons=withheld)
+    # minimum_images_for_metrics is about images behind a sum; those without a figure are behind none.
+    assert under({"minimum_images_for_metrics": 6}, scores, requests, site, site_with) == scores
+
+
+@pytest.mark.parametrize(
+    ("cells", "undefined", "leaves"),
+    [
+        ([[9, 4], [0, 6]], 0, True),
+        ([[9, 1], [0, 6]], 0, False),  # a single image of level 0 was taken for level 1
+        ([[9, 0], [0, 2]], 0, False),
+        ([[9, 4], [0, 6]], 3, False),
+        ([[9, 4], [0, 6]], 4, True),
+    ],
+)
+def test_a_small_number_of_graded_images_is_not_told(
+    cells: list[list[int]],
+    undefined: int,
+    leaves: bool,
+    requests: dict[str, Asked],
+    site: Recorded,
+    site_with: SiteWith,
+) -> None:
+    confusion = np.zeros((LEVELS, LEVELS), np.int64)
+    confusion[:2, :2] = cells
+    scores = SiteScores(30, grading={"enhanced": ClassificationSums(confusion, undefined)})
+    told = under({"smallest_count": 4, "minimum_images": 4}, scores, requests, site, site_with)
+    withheld = SiteScores(30, reasons={"grading": frozenset({Reason.WITHHELD})})
+    assert told == (scores if leaves else withheld)
+    # By default nothing is withheld.
+    assert under({}, scores, requests, site, site_with) == scores
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from client.governor import Governor
 from client.message import Answered, Asked
 from client.privacy import gaussian_epsilon
+from hqgnet.config import Experiment
 from hqgnet.exchange.arrays import Array, Arrays, distance
 from hqgnet.exchange.data_card import DataCard
 from hqgnet.exchange.update import (
@@ -24,7 +25,8 @@ from hqgnet.exchange.update import (
     digest,
     read_message,
 )
-from tests.unit.client.recorded_site import Recorded, SiteWith, events, refusal
+from tests.train_requests import train_request
+from tests.unit.client.recorded_site import Recorded, SiteWith, bare, events, refusal
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,13 +48,12 @@ def test_too_few_images_are_refused_before_any_training(
     requests: dict[str, Asked], site: Recorded, site_with: SiteWith
 ) -> None:
     file = site_with(policy={"minimum_images": 9})  # there are 8
-    assert Governor(file, "simulation").answer(requests["train"], site) == Answered(
-        code=SiteError.POLICY_IMAGES
-    )
+    answered = Governor(file, "simulation").answer(requests["train"], site)
+    assert bare(answered) == Answered(code=SiteError.POLICY_IMAGES)
     assert [asked.kind for asked in site.asked] == ["query"]
     site.change("train", lq_images=0)
     answered = Governor(site_with(policy={}), "simulation").answer(requests["train"], site)
-    assert answered == Answered(code=SiteError.POLICY_IMAGES)
+    assert bare(answered) == Answered(code=SiteError.POLICY_IMAGES)
 
 
 def _small(arrays: Arrays) -> Arrays:
@@ -100,7 +101,7 @@ def test_an_update_that_is_more_than_it_should_be_does_not_leave(
     site.answers["train"] = replace(update, arrays=arrays)
     site.change("train", **header)
     file = site_with()
-    assert Governor(file, "simulation").answer(requests["train"], site) == Answered(code=code)
+    assert bare(Governor(file, "simulation").answer(requests["train"], site)) == Answered(code=code)
     assert refusal(file)["code"] == code
 
 
@@ -115,7 +116,7 @@ def test_an_update_is_parameters_alone_and_a_judgement_has_none(
     }
     governor = Governor(site_with(), "simulation")
     for kind in ("train", "evaluate"):
-        assert governor.answer(requests[kind], site) == Answered(code=SiteError.POLICY_GROUPS)
+        assert bare(governor.answer(requests[kind], site)) == Answered(code=SiteError.POLICY_GROUPS)
     card = governor.answer(requests["query"], site)
     assert (card.code, card.arrays, card.guidance) == (None, None, None)
     site.answers["train"] = replace(update, arrays=None)
@@ -132,7 +133,7 @@ def test_losses_stay_where_they_may_not_leave(
 
 
 def test_small_counts_are_hidden_and_the_update_agrees_with_the_card(
-    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith, tiny_experiment: Experiment
 ) -> None:
     governor = Governor(site_with(policy={"smallest_count": 4, "minimum_images": 4}), "simulation")
     text = read_message(governor.answer(requests["query"], site).header, QueryReply).card
@@ -140,7 +141,12 @@ def test_small_counts_are_hidden_and_the_update_agrees_with_the_card(
     assert (card.lq.train, card.hq.train) == (8, 8)
     assert (card.lq.validation, card.lq.test) == (0, 0)
     assert {"lq.validation", "lq.test"} <= set(card.hidden)
-    answered = governor.answer(requests["train"], site)
+    # Four steps of two images: half of them are different in any case, and the policy wants no more.
+    asked = replace(
+        requests["train"], text=train_request(tiny_experiment, phase="cooperate", steps=4).to_json()
+    )
+    site.change("train", steps=4)
+    answered = governor.answer(asked, site)
     header = read_message(answered.header, UpdateHeader)
     assert header.card_digest == digest(card.to_json())
     assert (header.lq_images, header.hq_images) == (card.lq.train, card.hq.train)
@@ -148,7 +154,7 @@ def test_small_counts_are_hidden_and_the_update_agrees_with_the_card(
     assert json.loads(answered.header or "") == plain | {"card_digest": header.card_digest}
     # An update of other data than the card's is caught.
     site.change("train", card_digest="0" * 64)
-    assert governor.answer(requests["train"], site).code is SiteError.INTERNAL
+    assert governor.answer(asked, site).code is SiteError.INTERNAL
 
 
 def test_clipped_and_noisy_updates(requests: dict[str, Asked], site: Recorded, site_with: SiteWith) -> None:

@@ -24,7 +24,7 @@ from hqgnet.exchange.update import (
     TrainRequest,
     read_message,
 )
-from tests.unit.client.recorded_site import Recorded, SiteWith, events, refusal
+from tests.unit.client.recorded_site import Recorded, SiteWith, bare, events, refusal
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,24 +119,51 @@ def test_what_the_policy_forbids_is_refused_before_any_work(
 ) -> None:
     file = site_with(policy=policy)
     answered = Governor(file, "simulation").answer(requests["train"], site)
-    assert answered == Answered(code=code)
+    assert bare(answered) == Answered(code=code)
     assert site.asked == []
     facts = refusal(file)
+    # The server can anchor a refusal as it does an answer.
+    assert answered.audit_head == events(file)[-1]["hash"]
     assert (facts["code"], facts["phase"], facts["round"]) == (code, "cooperate", 1)
     assert facts["reason"]
     # The end of a run is never refused; and the hospital's change holds at once.
-    site.answers["query"] = Answered(QueryReply(run="run-1", card=None).to_json())
     assert Governor(file, "simulation").answer(requests["finish"], site).code is None
     governor = Governor(site_with(policy={}), "simulation")
     assert governor.answer(requests["train"], site).code is None
 
 
-def test_nothing_but_a_word_leaves_at_the_end(
+def test_a_runs_private_state_is_deleted_at_its_end_even_if_the_images_are_away(
     requests: dict[str, Asked], site: Recorded, site_with: SiteWith
 ) -> None:
-    answered = Governor(site_with(), "simulation").answer(requests["finish"], site)  # answers with its card
+    file = site_with(images={"lq": "unmounted/lq", "hq": "unmounted/hq"})
+    run = file.parent / "work" / "run-1"
+    (run / "state" / "left-out").mkdir(parents=True)
+    (run / "state" / "left-out" / "enhance-00000001.safetensors").touch()
+    (run / "pictures").mkdir()
+    answered = Governor(file, "simulation").answer(requests["finish"], site)
     assert answered.header is not None
     assert read_message(answered.header, QueryReply).card is None
+    assert [path.name for path in run.iterdir()] == ["pictures"] and site.asked == []
+    assert events(file)[-1]["facts"]["finished"] is True
+    assert Governor(file, "simulation").answer(requests["finish"], site).code is None  # once more
+    # A governor of another version that leaves it to the work does not tell it as done.
+    assert act(requests["finish"], file).code is SiteError.REQUEST
+
+
+def test_what_cannot_be_deleted_is_not_told_as_finished(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    file = site_with()
+    run = file.parent / "work" / "run-1"
+    (run / "elsewhere").mkdir(parents=True)
+    (run / "state").symlink_to(run / "elsewhere")  # rmtree does not follow it
+    answered = Governor(file, "simulation").answer(requests["finish"], site)
+    assert bare(answered) == Answered(code=SiteError.DISK)
+    told = refusal(file)
+    assert (told["query"], told["code"]) == ("finish", SiteError.DISK)
+    assert "not deleted" in told["reason"] and str(run) not in told["reason"]
+    log = (run / "site.log").read_text()
+    assert str(run / "state") in log and "by hand" in log
 
 
 def test_the_hospitals_own_deadline_holds_where_it_is_sooner(
@@ -160,10 +187,10 @@ def test_what_cannot_be_audited_or_charged_does_not_leave(
     assert site.asked == []
     (work / "audit.jsonl").unlink()
     (work / "privacy.lock").mkdir()
-    assert governor.answer(requests["train"], site) == Answered(code=SiteError.DISK)
+    assert bare(governor.answer(requests["train"], site)) == Answered(code=SiteError.DISK)
     (work / "privacy.lock").rmdir()
     (work / "privacy.json").write_text("{")
-    assert governor.answer(requests["train"], site) == Answered(code=SiteError.INTERNAL)
+    assert bare(governor.answer(requests["train"], site)) == Answered(code=SiteError.INTERNAL)
     (work / "privacy.json").unlink()
 
     # The disk fills up while the site trains: the update is charged for, and stays.
@@ -181,13 +208,15 @@ def test_a_sites_own_refusal_is_passed_on(
 ) -> None:
     file = site_with()
     site.answers["train"] = Answered(code=SiteError.DIVERGED)
-    assert Governor(file, "simulation").answer(requests["train"], site) == Answered(code=SiteError.DIVERGED)
+    answered = Governor(file, "simulation").answer(requests["train"], site)
+    assert bare(answered) == Answered(code=SiteError.DIVERGED)
     assert refusal(file)["code"] == SiteError.DIVERGED
 
     def fail(asked: Asked) -> Answered:
         raise RuntimeError("/images/patient-7.png")
 
-    assert Governor(file, "simulation").answer(requests["train"], fail) == Answered(code=SiteError.INTERNAL)
+    answered = Governor(file, "simulation").answer(requests["train"], fail)
+    assert bare(answered) == Answered(code=SiteError.INTERNAL)
     assert "patient-7" not in (file.parent / "work/audit.jsonl").read_text()
     assert "patient-7" in (file.parent / "work/run-1/site.log").read_text()
 
@@ -198,4 +227,4 @@ def test_a_run_cannot_take_the_place_of_the_sites_own_folders(
 ) -> None:
     request = read_message(requests["finish"].text, QueryRequest).model_copy(update={"run": run})
     answered = Governor(site_with(), "simulation").answer(Asked("query", request.to_json()), site)
-    assert answered == Answered(code=SiteError.REQUEST) and site.asked == []
+    assert bare(answered) == Answered(code=SiteError.REQUEST) and site.asked == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from client.refusals import RefusalError, record
 from hqgnet.errors import ConfigurationError, DataError, Problem
 from hqgnet.exchange.update import SiteError
+from tests.other_user import usual_umask
 
 _PROBLEM = Problem("site.yaml: images.hq", "is no folder", "Name one")
 
@@ -52,3 +54,9 @@ def test_what_nobody_foresaw_has_its_traceback(error: Exception, tmp_path: Path)
     text = (tmp_path / "site.log").read_text()
     assert "Traceback" in text
     assert "_raised" in text
+
+
+def test_a_sites_log_is_its_owners_alone(tmp_path: Path) -> None:
+    with usual_umask():
+        record(_raised(DataError(_PROBLEM)), tmp_path / "run/site.log")
+    assert stat.S_IMODE((tmp_path / "run/site.log").stat().st_mode) == 0o600

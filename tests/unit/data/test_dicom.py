@@ -99,6 +99,67 @@ def test_other_window_functions(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(path)[0], [1 / (1 + np.e**2), 1 / (1 + np.e), 0.5], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"WindowCenter": "", "WindowWidth": ""},
+        {"WindowCenter": "300", "WindowWidth": None},
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"VOILUTSequence": [], "ModalityLUTSequence": []},
+    ],
+)
+def test_elements_without_a_value_count_as_absent(tmp_path: Path, elements: dict[str, Any]) -> None:
+    path = write_dicom(tmp_path / "a.dcm", STORED, **elements)
+    np.testing.assert_allclose(read(path), STORED / 4095, atol=1e-6)
+
+
+def test_a_window_function_without_a_value_is_linear(tmp_path: Path) -> None:
+    window = {"WindowCenter": "200", "WindowWidth": "401"}
+    images = [
+        read(write_dicom(tmp_path / f"{name}.dcm", STORED, **window, **function))
+        for name, function in (("empty", {"VOILUTFunction": ""}), ("absent", {}))
+    ]
+    np.testing.assert_array_equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("elements", "says"),
+    [
+        ({"RescaleSlope": "0", "RescaleIntercept": "5"}, "rescale slope of 0"),
+        (
+            {"RescaleSlope": "0", "RescaleIntercept": "5", "WindowCenter": "9", "WindowWidth": "9"},
+            "slope of 0",
+        ),
+        ({"RescaleSlope": "nan", "RescaleIntercept": "5"}, "rescale slope of nan"),
+        ({"RescaleSlope": "1", "RescaleIntercept": "nan"}, "NaN or infinity"),
+        ({"WindowCenter": "200", "WindowWidth": "0"}, "center 200 and width 0"),
+        ({"WindowCenter": "200", "WindowWidth": "0", "VOILUTFunction": "SIGMOID"}, "center 200 and width 0"),
+        ({"WindowCenter": "200", "WindowWidth": "0", "VOILUTFunction": "LINEAR_EXACT"}, "and width 0"),
+        ({"WindowCenter": "200", "WindowWidth": "-400"}, "center 200 and width -400"),
+        ({"WindowCenter": "nan", "WindowWidth": "400"}, "center nan and width 400"),
+        ({"WindowCenter": "200", "WindowWidth": "nan"}, "center 200 and width nan"),
+        ({"WindowCenter": "200", "WindowWidth": "inf", "VOILUTFunction": "SIGMOID"}, "and width inf"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_numbers_that_make_no_picture_are_refused_in_words(
+    tmp_path: Path, elements: dict[str, str], says: str
+) -> None:
+    in_the_files_order = ("WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope")
+    numbers = [keyword for keyword in in_the_files_order if keyword in elements]
+    path = write_dicom(tmp_path / "a.dcm", STORED, **elements | dict.fromkeys(numbers, "1234567"))
+    # pydicom itself writes no "nan".
+    data = path.read_bytes()
+    for keyword in numbers:
+        data = data.replace(b"1234567 ", elements[keyword].ljust(8).encode(), 1)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=says) as caught:
+        read_image(path)
+    (problem,) = caught.value.problems
+    assert problem.where == str(path) and problem.remedy
+    assert "damaged" not in problem.remedy
+
+
 def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "a.dcm", STORED, PhotometricInterpretation="MONOCHROME1")
     np.testing.assert_allclose(read(path), 1 - STORED / 4095, atol=1e-6)

@@ -10,6 +10,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from hqgnet.data import reading
 from hqgnet.data.reading import (
     MAX_PIXELS,
     describe,
@@ -257,6 +258,15 @@ def test_nan_and_infinity_are_refused(tmp_path: Path, bad: float) -> None:
     tifffile.imwrite(tmp_path / "a.tif", samples)
     with pytest.raises(DataError, match="NaN or infinity"):
         read_image(tmp_path / "a.tif")
+
+
+def test_nan_is_refused_whatever_decoder_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    bad = np.full((4, 4, 1), np.nan, np.float32)
+    monkeypatch.setattr(reading, "_decode_with_pillow", lambda path: ("png", bad, 8, 1))
+    for read in (read_image, read_mask, describe):
+        with pytest.raises(DataError, match="NaN or infinity"):
+            read(tmp_path / "a.png")
 
 
 def test_tiffs_without_one_clear_reading_are_refused(tmp_path: Path) -> None:

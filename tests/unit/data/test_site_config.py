@@ -88,6 +88,16 @@ def test_folders_inside_each_other_are_refused(tmp_path: Path, images: str, work
     assert places(tmp_path, text) == [place]
 
 
+def test_a_folder_that_leads_in_a_circle_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    assert load(tmp_path, GOOD.replace("images/lq", "circle/lq")).images.lq == tmp_path / "circle/lq"
+
+
+@pytest.mark.parametrize("character", ["\\0", "\\ud800"])
+def test_a_path_that_no_system_takes_is_told_with_its_line(tmp_path: Path, character: str) -> None:
+    assert places(tmp_path, GOOD.replace("images/lq", f'"images{character}lq"')) == ["line 4"]
+
+
 def test_every_key_is_documented() -> None:
     from hqgnet.config_reference import keys
 

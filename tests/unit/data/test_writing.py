@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hqgnet.data.reading import describe, read_image
 from hqgnet.data.writing import write_image, write_png
 from hqgnet.errors import OutputError
 from hqgnet.files import write_atomically
+from tests.other_user import usual_umask
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -81,6 +83,16 @@ def test_values_are_clipped_and_rounded(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", torch.tensor([[[-0.2, 1.3, 0.5, 0.999]]]))
     with Image.open(tmp_path / "a.png") as image:
         assert np.asarray(image).tolist() == [[0, 255, 128, 255]]
+
+
+def test_pictures_are_their_owners_alone_and_results_the_users_own(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    with usual_umask():
+        write_png(tmp_path / "picture.png", image)
+        write_image(tmp_path / "result.png", image, describe(tmp_path / "a.png"))
+    assert stat.S_IMODE((tmp_path / "picture.png").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "result.png").stat().st_mode) == 0o644
 
 
 def test_wrong_size_and_nan_write_nothing(tmp_path: Path) -> None:

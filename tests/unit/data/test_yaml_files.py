@@ -100,6 +100,33 @@ def test_files_that_are_no_configuration(tmp_path: Path, text: str | bytes, says
     assert not rest
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("name: {{ site }}", "a mapping or list stands where a key should"),
+        ("? [a, b]", "a mapping or list stands where a key should"),
+        ("sizes: !!set [1, 2]", "expected a mapping"),
+        ("name: !!int ''", "'' is no int"),
+        ("name: !!float ''", "'' is no float"),
+        ("name: !!bool maybe", "'maybe' is no bool"),
+        (f"name: 1{':01' * 300}.0", "is no float"),
+        ("name: !!timestamp tomorrow", "'tomorrow' is no timestamp"),
+        ("name: 2001-99-99", "'2001-99-99' is no timestamp"),
+        (r'name: "images\0lq"', "a character that no text may hold"),
+        (r'"na\0me": x', "a character that no text may hold"),
+        (r'name: "\ud800"', "a character that no text may hold"),
+    ],
+)
+def test_values_that_yaml_itself_fails_on_are_told_with_their_line(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    found = problems(tmp_path, f"inner: {{kind: b}}\n{line}\n")
+    assert list(found) == ["file.yaml: line 2"]
+    what, remedy = found["file.yaml: line 2"]
+    assert says in what
+    assert remedy
+
+
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is missing"):
         load_yaml_model(tmp_path / "none.yaml", Outer)

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from hqgnet.exchange.arrays import (
+    Array,
     ArrayError,
     ArrayFault,
+    ArraySpec,
     check_arrays,
     digest_arrays,
     distance,
@@ -66,6 +68,27 @@ def test_the_digest_tells_names_types_shapes_and_values_apart() -> None:
     # Worked out by hand from the description: it must stay the same on every machine and in every version.
     told = b"1:a:float32:(2,):" + np.array([1.0, -2.0], "<f4").tobytes()
     assert digest_arrays({"a": np.array([1.0, -2.0], np.float32)}) == hashlib.sha256(told).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "fault"),
+    [
+        ("a", np.array([1.0, np.nan], np.float32), ArrayFault.NOT_FINITE),
+        ("a", np.array([-np.inf, 1.0], np.float32), ArrayFault.NOT_FINITE),
+        ("a", np.array([0.0, -3e37], np.float32), ArrayFault.NOT_FINITE),
+        ("a", np.array([-1], np.int64), ArrayFault.NOT_FINITE),
+        ("a", np.array([2**32], np.int64), ArrayFault.NOT_FINITE),
+        ("norm.running_var", np.array([1.0, -1e-6], np.float32), ArrayFault.NEGATIVE),
+    ],
+)
+def test_numbers_that_no_training_gives_are_refused(name: str, array: Array, fault: ArrayFault) -> None:
+    expected = {name: ArraySpec(array.shape, str(array.dtype))}
+    with pytest.raises(ArrayError) as caught:
+        check_arrays({name: array}, expected)
+    assert caught.value.fault is fault
+    sane: Array = np.abs(np.nan_to_num(np.clip(array, -1, 1)))
+    check_arrays({name: sane.astype(array.dtype)}, expected)
+    check_arrays({name: array[:0]}, {name: ArraySpec((0,), str(array.dtype))})
 
 
 def test_norm_and_distance_count_float_arrays_only() -> None:

@@ -81,6 +81,21 @@ def test_one_bad_image_is_named_and_the_others_are_enhanced(
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.png"]
 
 
+def test_tiles_may_lie_side_by_side(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the refusal of an overlap recommends, 0 among it, is taken."""
+    Image.fromarray(np.full((80, 70, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    arguments = ["--model", str(model_path), "--input", str(tmp_path / "a.png"), "--at", "native"]
+    arguments += ["--output", str(tmp_path / "out"), "--tile", "64", "--overlap"]
+    assert main(["enhance", *arguments, "48"]) == ExitCode.CONFIGURATION
+    assert "Give 0 to 32 pixels" in capsys.readouterr().err
+    assert main(["enhance", *arguments, "0"]) == 0
+    assert (tmp_path / "out" / "a.png").exists()
+    with pytest.raises(SystemExit):
+        main(["enhance", *arguments, "-1"])
+
+
 def test_the_input_is_never_overwritten(model_path: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "a.png")
     arguments = ["--model", str(model_path), "--input", str(tmp_path / "a.png"), "--output", str(tmp_path)]

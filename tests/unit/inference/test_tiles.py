@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hqgnet.config import Experiment
-from hqgnet.inference import TiledRunner, TorchRunner, tiled_runner
-from hqgnet.inference.pooled_statistics import Frame, PooledStatistics
+from hqgnet.inference import TiledRunner, TorchRunner, folding, network, tiled_runner
+from hqgnet.inference.pooled_statistics import Frame, Pooled, PooledStatistics, SweptError
 from hqgnet.inference.tile_plan import TilePlan
 from tests.unit.inference.models import lively_model, smooth_image
 
@@ -50,7 +50,9 @@ def test_statistics_over_tiles_are_those_of_the_whole(scale: int) -> None:
     for rows, columns in plan.tiles:
         frame.rows, frame.columns = rows, columns
         part = features[..., rows.start // scale : rows.stop // scale, :]
-        pooled(part[..., columns.start // scale : columns.stop // scale])
+        frame.awaited = 1
+        with pytest.raises(SweptError):
+            pooled(part[..., columns.start // scale : columns.stop // scale])
     assert pooled.settle() == float("inf")
     variance, mean = pooled(features[..., :4, :4])
     expected_variance, expected_mean = torch.var_mean(features.double(), dim=(2, 3), correction=0)
@@ -116,6 +118,63 @@ def test_stillgan_is_tiled_with_the_whole_images_statistics(tiny_experiment: Exp
     experiment = tiny_experiment.model_copy(update={"method": "stillgan"})
     seen, whole, _ = _run(experiment, smooth_image(160, 160), overlap=64)
     assert float((seen - whole).abs().mean()) < 0.01
+
+
+class Watched(nn.Module):
+    """Counts the calls of what it stands for."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.calls = 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.calls += 1
+        result: Tensor = self.layer(features)
+        return result
+
+
+def test_sweeps_end_behind_the_last_statistic_and_the_image_gathers_none(
+    tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a sweep only the statistics are wanted, of the run that gives the image only the image."""
+    model = lively_model(tiny_experiment)
+    model.networks.generator.last = Watched(model.networks.generator.last)
+    gathered = []
+    gather = Pooled._gather
+    monkeypatch.setattr(
+        Pooled, "_gather", lambda self, features: (gathered.append(self), gather(self, features))[1]
+    )
+    seen: list[Watched] = []
+    borders = tiled_runner.mind_borders
+
+    def watched_borders(network: nn.Module, frame: Frame) -> None:
+        borders(network, frame)
+        seen.extend(layer for layer in network.modules() if isinstance(layer, Watched))
+
+    monkeypatch.setattr(tiled_runner, "mind_borders", watched_borders)
+    tiled = TiledRunner(model, "float32", tile=128, overlap=64)
+    tiled.run(smooth_image(160, 192), model.guidance)
+    tiles = len(TilePlan(160, 192, 128, 64, 32).tiles)
+    assert sum(layer.calls for layer in seen) == tiles
+    assert len(gathered) == tiled.sweeps * tiles * len(set(map(id, gathered)))
+
+
+def test_a_runner_is_prepared_once_and_remembers_no_image(
+    tiny_experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = lively_model(tiny_experiment)
+    first, second = smooth_image(160, 192), smooth_image(192, 140, seed=1)
+    expected = [TiledRunner(model, "float32", tile=128, overlap=64).run(second, model.guidance)]
+    folds = []
+    monkeypatch.setattr(
+        network, "folded", lambda generator: (folds.append(generator), folding.folded(generator))[1]
+    )
+    tiled = TiledRunner(model, "float32", tile=128, overlap=64)
+    for image in (first, second):
+        given = tiled.run(image, model.guidance)
+    assert torch.equal(given, expected[0])
+    assert len(folds) == 1
 
 
 def test_an_image_within_a_tile_is_run_whole(tiny_experiment: Experiment) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hqgnet.errors import ConfigurationError, DataError
 from hqgnet.exchange.arrays import ArrayFault
 from hqgnet.exchange.update import SiteError
+from server.comparison.judging import Value, read_values, write_values
 from server.guards import Fault
 from server.report.codes import Part, explain, part_of
 from server.report.comparison import read_comparison
@@ -232,6 +233,25 @@ def test_a_comparison_becomes_a_heat_map(completed: Path, tmp_path: Path) -> Non
     assert_sound(written)
     assert "+4.00 [+4.00, +4.00]" in written
     assert "Another experiment was compared" not in written
+
+
+def test_dice_of_a_comparison_is_not_taken_for_that_of_the_run(completed: Path, tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path / "cmp")
+    gains = {"original": 0.4, "federated": 0.6, "pooled": 0.7, f"alone {SITES[0]}": 0.5}
+    more = [
+        Value(1, model, SITES[0], image, metric, gain + 0.01 * image)
+        for metric in ("dice_image", "dice", "grade_f1")
+        for model, gain in gains.items()
+        for image in range(3)
+    ]
+    write_values(folder / "values.csv", [*read_values(folder / "values.csv"), *more])
+    compared = read_comparison(folder, read_run(completed))
+    # Figures that an earlier version took of single images, though one image has none, are not shown.
+    assert [found.figure.name for found in compared.maps] == ["psnr", "average_gradient", "dice_image"]
+    said = compared.maps[-1].verdicts[0]
+    assert said.startswith("Dice, mean over images: the federation") and "over the originals" not in said
+    assert (SITES[0], "dice_image") in compared.gains and (SITES[0], "dice") not in compared.gains
+    assert "the downstream network of the federated model." in plain(page(read_run(completed), compared))
 
 
 def test_variants_are_held_against_the_first(completed: Path, tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ def test_rounds_of_a_phase_count_by_their_age(tiny_experiment: Experiment, decay
         np.testing.assert_allclose(model.published[name], wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_what_nobody_sends_any_more_comes_nearer_to_its_latest_value(tiny_experiment: Experiment) -> None:
+    federation = tiny_experiment.federation.model_copy(update={"server_average": 0.5})
+    model = GlobalModel(tiny_experiment.model_copy(update={"federation": federation}))
+    model.begin_phase()
+    floats = [name for name, array in model.outgoing("enhance").items() if array.dtype == np.float32]
+    for by in (1.0, 2.0):
+        model.step(moved(model, by))
+    left, latest = floats[0], model.latest[floats[0]]
+    for _ in range(12):
+        model.step({name: array for name, array in moved(model, 0.0).items() if name != left})
+    assert model.latest[left] is latest
+    np.testing.assert_allclose(model.published[left], latest, atol=1e-3)
+
+
 def test_a_phase_begins_from_the_average_and_a_new_one(tiny_experiment: Experiment) -> None:
     federation = tiny_experiment.federation.model_copy(update={"server_average": 0.5})
     model = GlobalModel(tiny_experiment.model_copy(update={"federation": federation}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -17,7 +18,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.site_policy import GroupName
 from hqgnet.exchange.arrays import distance
 from hqgnet.exchange.control import controlled
-from hqgnet.exchange.update import ARRAYS
+from hqgnet.exchange.update import ARRAYS, JSON_KEY, REQUEST
 from hqgnet.model_file import load_model
 from server import wire
 from server.strategies import STRATEGIES
@@ -37,6 +38,15 @@ def settings(strategy: str) -> dict[str, object]:
         "multi_krum": {"faulty_sites": 0},
     }
     return {"strategy": strategy, "minimum_sites": 3, **needed.get(strategy, {})}
+
+
+def spoiled(reply: Message) -> Message:
+    """A reply that does not count."""
+    arrays = wire.read_arrays(reply.content)
+    reply.content[ARRAYS] = wire.write_arrays(
+        {name: array * np.float32("nan") for name, array in arrays.items()}
+    )
+    return reply
 
 
 def names_on_the_wire(run: Any, message_type: str = "train") -> set[str]:
@@ -104,6 +114,70 @@ def test_a_resumed_run_ends_where_the_whole_one_does(
     broken.start(resume=True)
     first, second = whole.model("pretrain"), broken.model("pretrain")
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("strategy", ["scaffold", "fedavg"])
+def test_a_site_is_told_which_of_its_updates_counted_even_after_a_restart(
+    strategy: str, assemble: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> None:
+    class Stopped(BaseException):
+        pass
+
+    stops = {"pretrain-5-0"}
+
+    def tamper(request: Message, reply: Message) -> Message | None:
+        place = request.metadata.group_id
+        if place in stops:
+            stops.remove(place)
+            raise Stopped
+        late = request.metadata.dst_node_id == 1001 and place in ("pretrain-1-0", "pretrain-4-0")
+        return spoiled(reply) if late else reply
+
+    experiment = shorten(quick_experiment, pretrain=6, enhance=2)
+    run = assemble(with_federation(experiment, strategy=strategy, minimum_sites=1), tiny_site_files, tamper)
+    with pytest.raises(Stopped):
+        run.start()
+    run.start(resume=True)
+    told: dict[int, dict[str, int]] = {1000: {}, 1001: {}}
+    for message in run.grid.requests:
+        if message.metadata.message_type == "train":
+            request = json.loads(str(message.content.config_records[REQUEST][JSON_KEY]))
+            told[message.metadata.dst_node_id][message.metadata.group_id] = request["counted_step"]
+    places = [*(f"pretrain-{number}-0" for number in range(1, 7)), "enhance-1-0", "enhance-2-0"]
+    assert [told[1000][place] for place in places] == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert [told[1001][place] for place in places] == [0, 0, 2, 3, 3, 5, 0, 1]
+
+
+def test_control_variates_go_on_from_the_update_that_counted(
+    assemble: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
+) -> None:
+    """An update that is lost on the way leaves the sum of the changes what the server has."""
+
+    def run(lost: int) -> list[dict[str, Any]]:
+        changes: list[dict[str, Any]] = []
+
+        def look(request: Message, reply: Message) -> Message:
+            if request.metadata.dst_node_id == 1001 and request.metadata.message_type == "train":
+                sent, came = wire.read_arrays(request.content), wire.read_arrays(reply.content)
+                own = load_file(max(federation.files[1].parent.glob("work/*/state/*.safetensors")))
+                controls = [name for name in came if controlled(name)]
+                changes.append({name: (came[name] - sent[name], own) for name in controls})
+                if len(changes) == lost:
+                    return spoiled(reply)
+            return reply
+
+        experiment = with_federation(
+            shorten(quick_experiment, pretrain=3), strategy="scaffold", minimum_sites=1
+        )
+        federation = assemble(experiment, tiny_site_files, look)
+        federation.start()
+        return changes
+
+    changes = run(lost=2)
+    for name in changes[0]:
+        (first, _), (_, _), (third, own) = (one[name] for one in changes)
+        kept = own[f"control.{controlled(name)}"].numpy()
+        np.testing.assert_allclose(first + third, kept, rtol=1e-3, atol=1e-5)
 
 
 def test_proximal_sites_stay_closer_to_the_global_model(

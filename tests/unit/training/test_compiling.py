@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError
 from hqgnet.networks.resnet import ResNet
+from hqgnet.training import compiling
 from hqgnet.training.compiling import compile_networks, missing_compiler
 from hqgnet.training.local import LocalTrainer
 from tests.unit.training.systems import CPU, edited
@@ -45,6 +49,65 @@ def test_a_named_compiler_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("CXX", "no-such-compiler")
     problem = missing_compiler(CPU)
     assert problem is not None and "no-such-compiler" in problem.what
+
+
+@pytest.fixture
+def variants(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.fx.GraphModule]]:
+    """Let torch trace without compiling, which needs no compiler; return what it would have compiled."""
+    compiled: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., object]:
+        del inputs
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    monkeypatch.setattr(compiling, "missing_compiler", lambda device: None)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # put back afterwards
+    torch._dynamo.reset()
+    yield compiled
+    torch._dynamo.reset()
+
+
+def test_steps_are_compiled_and_evaluation_is_not(
+    tiny_experiment: Experiment,
+    tiny_sites: list[SiteData],
+    tmp_path: Path,
+    variants: list[torch.fx.GraphModule],
+) -> None:
+    """Torch compiles eight variants of a function at most: images of many shapes would use them up."""
+    config = tiny_sites[0].config.model_copy(update={"work": tmp_path})
+    site = replace(tiny_sites[0], config=config)
+    eager = LocalTrainer(edited(tiny_experiment), [site], CPU)
+    compiled = LocalTrainer(edited(tiny_experiment, training={"batch_size": 2, "compile": True}), [site], CPU)
+    expected, given = (trainer.train("enhance", 0, 1) for trainer in (eager, compiled))
+    assert given.losses == pytest.approx(expected.losses, rel=1e-4)
+    taken = len(variants)
+    assert taken > 0
+    networks = compiled.networks.eval()
+    with torch.inference_mode():
+        for height, width in ((48, 48), (64, 32), (32, 80)):
+            image = torch.rand(1, 3, height, width)
+            networks.enhance(image, networks.describe(image))
+    assert len(variants) == taken
+    compiled.train("enhance", 1, 1)
+    assert len(variants) == taken
+
+
+def test_a_copy_of_compiled_networks_has_its_own_weights(
+    tmp_path: Path, variants: list[torch.fx.GraphModule]
+) -> None:
+    networks = Small().eval()
+    compile_networks(networks, CPU, tmp_path / "compiled")
+    twin = copy.deepcopy(networks)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    images = torch.rand(2, 1, 32, 32)
+    with torch.inference_mode():
+        assert float(networks.trunk(images).abs().max()) > 0.0
+        assert float(twin.trunk(images).abs().max()) == 0.0
+    assert not variants
 
 
 @pytest.mark.e2e

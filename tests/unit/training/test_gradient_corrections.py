@@ -1,22 +1,16 @@
-"""FedProx and SCAFFOLD at a site: gradients against autograd, and drift on hospitals that differ."""
+"""FedProx and SCAFFOLD at a site: gradients against autograd, and the paper's control variates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from hqgnet.config import FederationConfig
-from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.control import control_name, controlled, controlled_parameters
 from hqgnet.training.control_variates import ControlVariates
 from hqgnet.training.gradient_correction import correcting
 from hqgnet.training.proximal import Proximal
-from server.spool import Spool
-from server.strategies import make_strategy
 
 
 def network() -> nn.Sequential:
@@ -118,41 +112,13 @@ def test_buffers_travel_without_variates() -> None:
     assert controlled(control_name("a.b")) == "a.b" and controlled("a.b") is None
 
 
-def test_scaffold_finds_what_averaging_misses(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Two quadratics of other curvature: local steps pull the average away from the joint minimum."""
-    slopes, minima = (1.0, 9.0), (0.0, 1.0)
-    joint = sum(a * b for a, b in zip(slopes, minima, strict=True)) / sum(slopes)
-
-    def run(strategy: str, respond: Callable[..., Arrays]) -> float:
-        server = make_strategy(FederationConfig(strategy=strategy), {"w"})  # type: ignore[arg-type]
-        latest: Arrays = {"w": np.zeros(1, np.float32)}
-        private: list[dict[str, Tensor]] = [{}, {}]
-        for _ in range(60):
-            with Spool(tmp_path_factory.mktemp("round") / "spool", "01", 64) as spool:
-                for site in range(2):
-                    sent = latest | server.beside(latest)
-                    spool.put(str(site), respond(site, sent, private))
-                combined = server.combine(spool.updates({"0": 3, "1": 3}))
-            latest = latest | server.step(latest, combined)
-        return float(latest["w"][0])
-
-    def train(site: int, sent: Arrays, private: list[dict[str, Tensor]]) -> Arrays:
-        model = nn.ParameterDict({"w": nn.Parameter(torch.tensor(np.array(sent["w"])))})
-        shared = {
-            parameter: torch.tensor(np.array(array))
-            for name, array in sent.items()
-            if (parameter := controlled(name))
-        }
-        control = ControlVariates(model, shared, private[site])
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-        with correcting([control]):
-            for _ in range(10):
-                optimizer.zero_grad()
-                (slopes[site] / 2 * (model["w"] - minima[site]).square()).sum().backward()
-                optimizer.step()
-        private[site] = control.own()
-        beside = {control_name(name): value.numpy() for name, value in control.outgoing().items()}
-        return {"w": model["w"].detach().numpy(), **beside}
-
-    assert run("scaffold", train) == pytest.approx(joint, abs=1e-3)
-    assert abs(run("fedavg", train) - joint) > 0.1
+def test_a_variate_that_is_lost_begins_at_the_servers() -> None:
+    model = network()
+    shared = {name: torch.randn_like(parameter) for name, parameter in model.named_parameters()}
+    control = ControlVariates(model, shared, None)
+    loss_of(model).backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}  # type: ignore[union-attr]
+    control.correct(model.parameters())
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter.grad, gradients[name])  # type: ignore[arg-type]
+        torch.testing.assert_close(control.outgoing()[name], gradients[name])

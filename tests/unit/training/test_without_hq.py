@@ -13,6 +13,7 @@ from hqgnet.config import Experiment
 from hqgnet.cue_bank import CueBank, CueEntry
 from hqgnet.data.site_data import SiteData
 from hqgnet.training.local import LocalTrainer
+from hqgnet.training.parallel.follower import parameters_of
 
 CPU = torch.device("cpu")
 
@@ -83,6 +84,22 @@ def test_a_shared_discriminator_judges_and_is_left_as_it_came(
     alone = trained(changed(tiny_experiment), poor, "enhance", bank())[0].state()
     state = trainer.state()
     assert any(not torch.equal(state[name], alone[name]) for name in state if name.startswith("generator."))
+
+
+@pytest.mark.parametrize("cue_extractor", ["finetune", "frozen"])
+def test_what_a_phase_trains_does_not_depend_on_the_one_before(
+    cue_extractor: str, tiny_experiment: Experiment, poor: SiteData
+) -> None:
+    """A process that has been through enhance and one that begins in cooperate move the same parameters."""
+    given = changed(tiny_experiment).model_dump()
+    given["training"] |= {"cue_extractor": cue_extractor}
+    experiment = Experiment.model_validate(given)
+    lasting, _, _ = trained(experiment, poor, "enhance", bank())
+    fresh = LocalTrainer(experiment, [poor], CPU, need_hq=False)
+    assert parameters_of(lasting._phase("cooperate")) == parameters_of(fresh._phase("cooperate"))
+    assert [one.requires_grad for one in lasting.networks.parameters()] == [
+        one.requires_grad for one in fresh.networks.parameters()
+    ]
 
 
 def test_without_guidance_no_cues_are_needed(tiny_experiment: Experiment, poor: SiteData) -> None:

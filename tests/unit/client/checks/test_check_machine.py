@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +11,14 @@ import pytest
 import torch
 
 from client.checks import machine, space, versions
+from client.checks.images import open_images
 from hqgnet.config import Experiment
 from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.networks import build_networks
 from hqgnet.presets import PRESETS
 from hqgnet.training.local import LocalTrainer
+from tests.other_user import closed, nobody, open_folder, open_to_others, usual_umask
 from tests.unit.client.checks.hospital import found, make_hospital, offline
 
 ROOT = Path(__file__).parents[4]
@@ -28,22 +27,8 @@ ROOT = Path(__file__).parents[4]
 @pytest.fixture
 def config() -> Iterator[SiteConfig]:
     """A site in a folder that any user may enter."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        yield load_site_config(make_hospital(Path(folder), images=3))
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """Give up the superuser's rights for a while, if this is one."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+    with open_folder() as folder:
+        yield load_site_config(make_hospital(folder, images=3))
 
 
 def test_a_work_folder_that_cannot_be_written(config: SiteConfig) -> None:
@@ -59,21 +44,70 @@ def test_a_work_folder_that_cannot_be_made(config: SiteConfig) -> None:
     assert finding.state == "problem" and "cannot be made" in finding.detail
 
 
-def test_the_work_folder_is_made_and_left_empty(config: SiteConfig) -> None:
-    (finding,) = machine.check_work(config)
+def test_the_work_folder_is_made_private_and_left_empty(config: SiteConfig) -> None:
+    with usual_umask():
+        (finding,) = machine.check_work(config)
     assert finding.state == "ok"
-    assert not list(config.work.iterdir())
+    assert open_to_others(config.work) == [] and not list(config.work.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o701])
+def test_a_work_folder_that_others_may_enter(config: SiteConfig, mode: int) -> None:
+    config.work.mkdir()
+    config.work.chmod(mode)
+    (finding,) = machine.check_work(config)
+    assert finding.state == "warning" and f"mode {mode:04o}" in finding.detail
+    assert finding.remedy == f"chmod 700 {config.work}"
+
+
+def test_a_volume_that_was_given_to_a_group_stays_so(config: SiteConfig) -> None:
+    """As Kubernetes does (fsGroup): it would open every file in it to the group if its mode were another."""
+    config.work.mkdir()
+    config.work.chmod(0o2770)
+    assert [finding.state for finding in machine.check_work(config)] == ["ok"]
+    config.work.chmod(0o2775)
+    (finding,) = machine.check_work(config)
+    assert finding.state == "warning" and finding.remedy == f"chmod o= {config.work}"
 
 
 def test_a_folder_and_a_file_that_may_not_be_read(config: SiteConfig) -> None:
-    closed, file = config.images.lq / "closed", config.images.lq / "p01_1.png"
-    closed.mkdir(mode=0o000)
+    folder, file = config.images.lq / "closed", config.images.lq / "p01_1.png"
+    folder.mkdir()
     file.chmod(0o000)
-    with nobody():
+    with closed(folder), nobody():
         (finding,) = machine.check_reading(config)
-    closed.chmod(0o755)
     assert finding.state == "problem"
-    assert finding.files == (str(closed), str(file))
+    assert finding.files == (str(folder), str(file))
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_folder_of_images_that_may_not_be_entered(config: SiteConfig, above: bool) -> None:
+    folder = config.images.lq
+    if above:
+        folder = folder / "export"
+        config = config.model_copy(update={"images": config.images.model_copy(update={"lq": folder})})
+        folder.mkdir()
+    with closed(config.images.lq.parent if above else folder), nobody():
+        (finding,) = machine.check_reading(config)
+        (mistake,) = [finding for finding in open_images(config).problems if "images.lq" in finding.detail]
+    assert finding.state == "problem" and finding.files == (str(folder),)
+    assert "folders above" in finding.remedy
+    assert f"folder {folder} may not be entered by this user" in mistake.detail
+    assert "chmod" in mistake.remedy
+
+
+def test_a_folder_of_images_that_is_missing_is_told_elsewhere(config: SiteConfig) -> None:
+    images = config.images.model_copy(update={"hq": config.images.lq / "none"})
+    (finding,) = machine.check_reading(config.model_copy(update={"images": images}))
+    assert finding.state == "ok"
+
+
+def test_the_disk_of_a_work_folder_that_may_not_be_entered(config: SiteConfig) -> None:
+    inside = config.model_copy(update={"work": config.images.lq / "site/work"})
+    inside.work.mkdir(parents=True)
+    with closed(config.images.lq), nobody():
+        findings = [*machine.check_disk(inside), *machine.check_work(inside)]
+    assert findings[0].state != "problem" and findings[1].state == "problem"
 
 
 def test_all_may_be_read(config: SiteConfig) -> None:

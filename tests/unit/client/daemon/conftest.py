@@ -7,17 +7,25 @@ import io
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from hqgnet.config import Experiment
 from hqgnet.exchange.update import QueryRequest
+from tests.other_user import usual_umask
 
 ROOT = Path(__file__).parents[4]
 MakeBundle = Callable[[Mapping[str, str]], bytes]
 WaitFor = Callable[[Callable[[], bool], float], None]
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """A daemon that a test runs in this process makes all files private; those of other tests are not."""
+    with usual_umask():
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from client.daemon.workplace import Workplace
 from client.message import Answered, Asked
 from hqgnet.child import Log
 from hqgnet.config import Experiment
+from hqgnet.exchange.audit import verify
 from hqgnet.exchange.update import QueryRequest, SiteError, TrainRequest
 from tests.train_requests import train_request
 
@@ -88,8 +90,28 @@ def test_nothing_of_unapproved_code_is_executed(
 
 
 def test_what_is_no_bundle_is_refused(bench: Bench, card_query: str) -> None:
-    for rubbish in (b"", b"not a zip"):
-        assert bench.ask(rubbish, card_query).code is SiteError.CODE_NOT_APPROVED
+    log = bench.work / "audit.jsonl"
+    for number, rubbish in enumerate((b"", b"not a zip"), 1):
+        answered = bench.ask(rubbish, card_query)
+        assert answered.code is SiteError.CODE_NOT_APPROVED
+        # It cannot be kept, and stands in the log all the same.
+        assert verify(log).entries == number and answered.audit_head == verify(log).head
+        entry = json.loads(log.read_text().splitlines()[-1])
+        assert (entry["event"], entry["facts"]) == (
+            "refused",
+            {
+                "code": "code-not-approved",
+                "kind": "query",
+                "bundle": hashlib.sha256(rubbish).hexdigest(),
+            },
+        )
+    assert Approvals(bench.work).pending() == []
+
+
+def test_what_cannot_be_audited_is_not_kept(bench: Bench, make_bundle: MakeBundle, card_query: str) -> None:
+    (bench.work / "audit.jsonl").mkdir()
+    answered = bench.ask(make_bundle({}), card_query)
+    assert answered == Answered(code=SiteError.CODE_NOT_APPROVED)
     assert Approvals(bench.work).pending() == []
 
 

@@ -25,6 +25,7 @@ from client.daemon.loopback import make_loopback
 from client.frames import asked_frame, receive_frame, send_frame
 from client.message import Asked
 from hqgnet.errors import OutputError
+from tests.other_user import open_to_others
 
 ROOT = Path(__file__).parents[4]
 MakeBundle = Callable[[Mapping[str, str]], bytes]
@@ -70,6 +71,7 @@ def up(joined: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                umask=0o022,
             )
         )
         return made[-1]
@@ -160,6 +162,15 @@ def test_the_daemon_ends_in_order(
     assert processes_of(joined.parent) == []
     assert main(["status", str(joined)]) == 20
     assert "does not run" in capsys.readouterr().out
+
+
+def test_what_a_daemon_and_its_programs_write_is_their_users_alone(
+    up: Callable[[], subprocess.Popen[str]], joined: Path, wait_for: WaitFor
+) -> None:
+    work = joined.parent / "work"
+    up()
+    wait_for(lambda: (work / "supernode.log").exists() and (work / "status.json").exists(), 60)
+    assert open_to_others(work) == []
 
 
 def test_nothing_outlives_a_daemon_that_is_killed(

@@ -21,6 +21,7 @@ from hqgnet.exchange.arrays import to_arrays
 from hqgnet.exchange.groups import shared_keys
 from hqgnet.exchange.update import QueryReply, UpdateHeader, read_message
 from hqgnet.networks import build_networks
+from tests.other_user import open_to_others, usual_umask
 from tests.train_requests import train_request
 
 ROOT = Path(__file__).parents[4]
@@ -38,6 +39,14 @@ def act(asked, file):
 QUICK = """
 from client.message import Answered
 def act(asked, file):
+    return Answered("{}")
+"""
+WRITES = """
+from pathlib import Path
+from client.message import Answered
+def act(asked, file):
+    (Path(file).parent / "work/run").mkdir()
+    (Path(file).parent / "work/run/picture").touch()
     return Answered("{}")
 """
 
@@ -128,6 +137,14 @@ def test_a_worker_that_is_killed_is_told_and_the_next_message_has_a_new_one(
     assert "SIGKILL" in str(caught[0])
     assert answers[0].header == "{}"
     wait_for(lambda: not alive(int(helper.read_text())), 5)
+
+
+def test_what_a_worker_writes_is_its_users_alone_whatever_daemon_started_it(
+    workplace: Workplace, own_site: Path, work: Path, card_query: str, tmp_path: Path
+) -> None:
+    with usual_umask():
+        workplace.ask(code(tmp_path / "writes", WRITES), Asked("query", card_query), 60)
+    assert (work / "run/picture").exists() and open_to_others(work / "run") == []
 
 
 def test_an_overdue_worker_is_killed_with_all_that_it_started(

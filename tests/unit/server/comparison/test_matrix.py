@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,18 @@ from hqgnet.errors import DataError
 from server.comparison.judging import Value, read_values, write_values
 from server.comparison.matrix import build_matrix, differences, verdict
 from server.comparison.table import differences_text, matrix_text
+from server.results import Column
 
 
 def values(model: str, site: str, figures: list[float | None], seed: int = 1) -> list[Value]:
     return [Value(seed, model, site, number, "psnr", figure) for number, figure in enumerate(figures)]
 
 
+def of(metric: str, others: list[Value]) -> list[Value]:
+    return [replace(value, metric=metric) for value in others]
+
+
+PSNR = Column("psnr", "PSNR dB", 1)
 ALL = [
     *values("original", "a", [10, 12, 14]),
     *values("original", "b", [20, 20]),
@@ -44,7 +51,7 @@ def test_seeds_are_averaged_image_by_image_and_told_apart() -> None:
     matrix = build_matrix(twice, "psnr")
     assert matrix.cells[("pooled", "a")].mean == pytest.approx(22.5)
     assert matrix.cells[("pooled", "a")].images == 2
-    assert matrix.seeds["pooled"] == (pytest.approx(15), pytest.approx(30))
+    assert matrix.seeds["pooled"] == {1: pytest.approx(15), 2: pytest.approx(30)}
 
 
 def test_the_interval_is_that_of_the_mean() -> None:
@@ -69,6 +76,15 @@ def test_the_verdict() -> None:
     # Originals 16, federated 20.75, pooled 22, alone 20.
     assert said.kept == pytest.approx((20.75 - 16) / (22 - 16))
     assert said.kept_over_alone == pytest.approx((20.75 - 20) / (22 - 20))
+
+
+@pytest.mark.parametrize("metric", ["dice_image", "auc_image", "grade_acc"])
+def test_no_share_of_a_gain_over_originals_where_each_model_brings_its_own_network(metric: str) -> None:
+    # The originals' figure is one model's network's: the other models' gains do not begin there.
+    said = verdict(of(metric, ALL), build_matrix(of(metric, ALL), metric))
+    assert said.kept is None
+    assert said.kept_over_alone == pytest.approx((20.75 - 20) / (22 - 20))
+    assert said.better == ("a",)
 
 
 def test_a_site_is_clearly_better_off_only_if_every_seed_says_so() -> None:
@@ -117,7 +133,7 @@ def test_differences_are_of_the_same_images_and_sites_alone() -> None:
     # Site b has one pair of images, site c none: (2 + 1) / 2.
     found = changes["other"]
     assert (found.mean, found.low, found.high, found.images) == (pytest.approx(1.5),) * 3 + (4,)
-    assert differences_text(changes, "plain", 2) == "other less plain: 1.50 [1.50, 1.50], clear of 0"
+    assert differences_text(changes, "plain", 2, [1]) == "other less plain: 1.50 [1.50, 1.50], clear of 0"
 
 
 def test_a_difference_that_seeds_disagree_on_is_not_clear() -> None:
@@ -131,7 +147,7 @@ def test_a_difference_that_seeds_disagree_on_is_not_clear() -> None:
     ]
     changes = differences(images, "psnr", "plain")
     assert changes["luckier"].low > 0
-    assert differences_text(changes, "plain", 1).splitlines() == [
+    assert differences_text(changes, "plain", 1, [1, 2]).splitlines() == [
         "better less plain: 1.5 [1.5, 1.5], of each seed +2.0, +1.0, clear of 0",
         "luckier less plain: 1.5 [1.5, 1.5], of each seed +4.0, -1.0",
     ]
@@ -143,12 +159,22 @@ def test_a_difference_is_of_the_same_seeds() -> None:
         *values("plain", "a", [0, 10], seed=2),
         *values("better", "a", [11, 21], seed=1),
     ]
-    found = differences(images, "psnr", "plain")["better"]
-    assert (found.mean, found.seeds) == (1.0, (1.0,))
+    changes = differences(images, "psnr", "plain")
+    assert (changes["better"].mean, changes["better"].seeds) == (1.0, {1: 1.0})
+    # The reader sees which seed has no part in it.
+    assert ", of each seed +1.0, n/a, clear of 0" in differences_text(changes, "plain", 1, [1, 2])
 
 
 def test_the_means_of_several_seeds_stand_beside_each_other() -> None:
     one = values("plain", "a", [10, 20])
-    assert "of each seed" not in matrix_text(build_matrix(one, "psnr"), ["a"], 1)
-    text = matrix_text(build_matrix([*one, *values("plain", "a", [11, 21], seed=2)], "psnr"), ["a"], 1)
-    assert "15.0, 16.0" in text
+    assert "seeds" not in matrix_text(build_matrix(one, "psnr"), ["a"], PSNR)
+    more = [*one, *values("plain", "a", [11, 21], seed=2), *values("late", "a", [7, 9], seed=2)]
+    lines = matrix_text(build_matrix(more, "psnr"), ["a"], PSNR).splitlines()
+    assert "seeds 1, 2" in lines[2]
+    assert "15.0, 16.0" in lines[4] and "n/a, 8.0" in lines[5]
+
+
+def test_a_table_says_what_its_figure_is_called_and_what_is_to_be_known_of_it() -> None:
+    table = matrix_text(build_matrix(ALL, "psnr"), ["a", "b"], PSNR, ["original: as they came"])
+    assert table.splitlines()[0] == "PSNR dB (psnr)"
+    assert table.splitlines()[-1] == "original: as they came"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -22,13 +22,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with ExitStack() as stack:
 
         def put(
-            arrays: Sequence[Mapping[str, Array]], weights: Sequence[int] | None = None
+            arrays: Sequence[Mapping[str, Array]],
+            weights: Sequence[int] | None = None,
+            known: Collection[str] = (),
         ) -> Sequence[StoredUpdate]:
             sites = [f"site-{index:02d}" for index in range(len(arrays))]
             room = max((sum(array.nbytes for array in one.values()) for one in arrays), default=0)
             spool = stack.enter_context(Spool(tmp_path / f"spool-{next(numbers)}", sites, room))
             for site, one in zip(sites, arrays, strict=True):
                 spool.put(site, one)
-            return spool.updates(dict(zip(sites, weights or [1] * len(arrays), strict=True)))
+            return spool.updates(dict(zip(sites, weights or [1] * len(arrays), strict=True)), known)
 
         yield put

@@ -46,7 +46,7 @@ def test_the_median_is_flowers(sites: int, store: Store) -> None:
         np.testing.assert_allclose(found[name], expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(("sites", "share"), [(3, 0.2), (5, 0.2), (10, 0.2), (7, 0.45), (4, 0.0)])
+@pytest.mark.parametrize(("sites", "share"), [(2, 0.2), (5, 0.2), (10, 0.2), (7, 0.45), (4, 0.0)])
 def test_the_trimmed_mean_is_flowers(sites: int, share: float, store: Store) -> None:
     given = updates(sites)
     strategy = make_strategy(FederationConfig(strategy="trimmed_mean", trimmed_share=share), ())
@@ -54,6 +54,13 @@ def test_the_trimmed_mean_is_flowers(sites: int, share: float, store: Store) -> 
     theirs = aggregate_trimmed_avg([(list(one.values()), 1) for one in given], share)
     for name, expected in zip(given[0], theirs, strict=True):
         np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sites", [3, 4])
+def test_of_few_sites_one_is_trimmed_at_either_end(sites: int, store: Store) -> None:
+    given: list[Arrays] = [{"a": np.array([value], np.float32)} for value in (-1e9, 1.0, 3.0, 1e9)[-sites:]]
+    found = make_strategy(FederationConfig(strategy="trimmed_mean"), ()).combine(store(given))
+    assert found["a"].tolist() == [2.0 if sites == 4 else 3.0]
 
 
 def test_threads_do_not_matter(store: Store) -> None:

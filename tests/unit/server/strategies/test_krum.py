@@ -82,6 +82,25 @@ def test_multi_krum_leaves_out_as_many_as_may_be_faulty(store: Store) -> None:
     np.testing.assert_allclose(found["task.c"], honest, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["krum", "multi_krum"])
+def test_running_statistics_choose_nobody(name: str, store: Store) -> None:
+    given = with_liars(6, 1)
+    spread = np.random.default_rng(0)
+    for index, one in enumerate(given):
+        # The liar's statistics lie in the middle of honest ones that differ by more than all weights do.
+        one["generator.norm.running_var"] = np.full(
+            9, 1e4 if index == 0 else spread.uniform(0, 2e4), np.float32
+        )
+    found = krum(name, 1).combine(store(given))
+    honest = [one["generator.a"] for one in given[1:]]
+    assert np.abs(found["generator.a"] - np.mean(honest, axis=0)).max() < 1
+    if name == "krum":
+        assert any(
+            all(np.array_equal(found[key], one[key]) for key in ("generator.a", "generator.norm.running_var"))
+            for one in given[1:]
+        )
+
+
 def test_what_few_sites_sent_is_judged_by_itself(store: Store) -> None:
     given = with_liars(5, 1)
     # Two sites have masks, one of them lies: two are no majority, and their median is all there is.

@@ -42,7 +42,7 @@ def test_a_site_that_stays_away_keeps_its_part_in_the_variate(store: Store) -> N
     assert {name: array.tolist() for name, array in stepped.items()} == {"generator.w": [2.0]}
     assert strategy.beside(current)[CONTROL].tolist() == [3.0]
     # One of the two: its change of 4 counts half.
-    strategy.step(current, strategy.combine(store([update(1, 7)])))
+    strategy.step(current, strategy.combine(store([update(1, 7)], known=["site-00"])))
     assert strategy.beside(current)[CONTROL].tolist() == [5.0]
 
 
@@ -52,5 +52,5 @@ def test_a_restart_keeps_them(store: Store) -> None:
     strategy.step(current, strategy.combine(store([update(1, 2), update(3, 4)])))
     resumed.load_state({name: np.array(array) for name, array in strategy.state().items()})
     for one in (strategy, resumed):
-        one.step(current, one.combine(store([update(1, 7)])))
+        one.step(current, one.combine(store([update(1, 7)], known=["site-00"])))
     assert resumed.beside(current)[CONTROL].tolist() == strategy.beside(current)[CONTROL].tolist() == [5.0]

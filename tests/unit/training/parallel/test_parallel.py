@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError
 from hqgnet.ranks import Ranks, gathered, own_share, ranks_at_work, working
 from hqgnet.training.local import LocalTrainer
+from hqgnet.training.parallel import team
 from hqgnet.training.parallel.batch_norm import SharedBatchNorm2d, share_batch_norm
 from hqgnet.training.parallel.checks import refuse_unequal
 from hqgnet.training.parallel.dealing import empty_tensors, shapes_of
@@ -54,9 +56,9 @@ def test_what_remembers_or_lacks_labels_is_refused(
             for split, samples in tiny_sites[1].lq.items()
         },
     )
-    if not without.has_masks:
-        found = refusals(tiny_experiment, [tiny_sites[0], without], 2)
-        assert "only some have masks" in found[0]
+    assert tiny_sites[0].has_masks and not without.has_masks
+    found = refusals(tiny_experiment, [tiny_sites[0], without], 2)
+    assert "only some have masks" in found[0]
 
 
 def test_alone_nothing_is_exchanged() -> None:
@@ -110,3 +112,22 @@ def test_the_site_file_names_devices(tiny_site_files: list[Path]) -> None:
             SiteConfig.model_validate({**given, "devices": wrong})
     with pytest.raises(ValueError, match="keep devices alone"):
         SiteConfig.model_validate({**given, "device": "cpu", "devices": ["cuda:0", "cuda:1"]})
+
+
+def test_a_team_takes_as_much_memory_as_it_may_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StandIn:
+        is_whole = True
+
+        def __init__(self, devices: Sequence[torch.device], *, memory_fraction: float | None) -> None:
+            self.devices, self.memory_fraction, self.closed = tuple(devices), memory_fraction, False
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(team, "Team", StandIn)
+    monkeypatch.setattr(team, "_OPEN", [])
+    first = team.team_of([CPU, CPU], None)
+    assert team.team_of([CPU, CPU], None) is first
+    second = team.team_of([CPU, CPU], 0.5)
+    assert second is not first and second.memory_fraction == 0.5 and first.closed  # type: ignore[attr-defined]
+    assert team.team_of([CPU, CPU], 0.5) is second
