@@ -62,7 +62,10 @@ class SitePolicy(_Frozen):
         4096.0, gt=0, description="largest reply that may leave, in 10^6 bytes"
     )
     minimum_images: int = Field(
-        1, strict=True, ge=1, description="fewer LQ or HQ images to train on than this: no update leaves"
+        1,
+        strict=True,
+        ge=1,
+        description="no update leaves unless its round is sure to use so many LQ and HQ images",
     )
     minimum_images_for_metrics: int = Field(
         1,

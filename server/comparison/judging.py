@@ -73,10 +73,9 @@ def judge_model(
         loaded, data = load_model(file, device), SiteData.open(config)
         size = loaded.experiment.image_size
         guide = site_guidance(loaded.networks, data, loaded.experiment, device, loaded.guidance)
-        with_task = bool(loaded.details.get("task_trained", True))
         metrics = loaded.experiment.metrics
         quality = site_quality(data) if "s_hq" in metrics else None
-        judged_images = judge(loaded.networks, data, guide, size, "test", with_task=with_task)
+        judged_images = judge(loaded.networks, data, guide, size, "test", with_task=loaded.task_trained)
         for number, judged in enumerate(judged_images):
             row = score(judged, config.modality, metrics, quality).row()
             for metric, version, figure in figures_of_image(row):

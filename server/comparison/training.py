@@ -45,7 +45,14 @@ def train_cell(
         personal = has_personal_model(experiment)
         file = Cell("federated", cell.seed).file_at(out, configs[0].work, personal=personal)
         federated = load_model(file, device)
-        chosen = tune(federated.networks, experiment, data, device, finetune_steps)
+        chosen = tune(
+            federated.networks,
+            experiment,
+            data,
+            device,
+            finetune_steps,
+            task_trained=federated.task_trained,
+        )
     else:
         chosen = train_best(experiment, data, device)
     _save(chosen, cell, experiment, data, device, cell.file(out))

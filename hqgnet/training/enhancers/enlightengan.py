@@ -17,6 +17,7 @@ from hqgnet.data.batches import Batch
 from hqgnet.losses import AdversarialLoss, relativistic_loss, self_feature_loss
 from hqgnet.networks import EnlightenGanNetworks
 from hqgnet.training.draws import draws
+from hqgnet.training.frozen import frozen
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
@@ -108,10 +109,9 @@ class EnlightenGanEnhancer:
         judges = self._networks.discriminator
         patches = [(self._patch(enhanced.images, at), self._patch(batch.lq, at)) for at in enhanced.corners]
         with autocast(self._device, self._precision):
-            judges.requires_grad_(False)
-            judged, real = judges["image"](enhanced.images), judges["image"](batch.hq)
-            judged_patches = [judges["patch"](patch) for patch, _ in patches]
-            judges.requires_grad_(True)
+            with frozen(judges):
+                judged, real = judges["image"](enhanced.images), judges["image"](batch.hq)
+                judged_patches = [judges["patch"](patch) for patch, _ in patches]
             preserved = self._preserved(enhanced.images, batch.lq)
             preserved_patches = [self._preserved(*pair) for pair in patches]
         parts = {

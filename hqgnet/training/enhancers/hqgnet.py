@@ -27,6 +27,7 @@ from hqgnet.losses import (
 )
 from hqgnet.networks import HqgNetworks, frozen_statistics
 from hqgnet.training.enhancers.guide_variance import GuideVariance
+from hqgnet.training.frozen import frozen
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
@@ -136,9 +137,8 @@ class HqgEnhancer:
             if kept in _CONSISTENT:
                 vector = self._described_again(enhanced.images)
             if len(batch.hq) or self._shares_discriminator:
-                networks.discriminator.requires_grad_(False)  # its weights need no gradient from this loss
-                judged = networks.discriminator(enhanced.images)
-                networks.discriminator.requires_grad_(True)
+                with frozen(networks.discriminator):
+                    judged = networks.discriminator(enhanced.images)
         parts: Losses = {}
         structure = consistency = adversarial = enhanced.images.new_zeros(())
         if kept in _STRUCTURAL:

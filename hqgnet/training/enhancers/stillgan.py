@@ -16,6 +16,7 @@ from hqgnet.config import Experiment, PhaseName
 from hqgnet.data.batches import Batch
 from hqgnet.losses import AdversarialLoss, illumination_loss, structure_loss
 from hqgnet.networks import StillGanNetworks
+from hqgnet.training.frozen import frozen
 from hqgnet.training.image_pool import ImagePool
 from hqgnet.training.optimizers import NamedAdam
 from hqgnet.training.phase import autocast
@@ -108,10 +109,9 @@ class StillGanEnhancer:
         networks, weights = self._networks, self._weights
         forward, backward = networks.generator, networks.backward_generator
         with autocast(self._device, self._precision):
-            networks.discriminator.requires_grad_(False)
-            judged = networks.discriminator["hq"](enhanced.images)
-            judged_back = networks.discriminator["lq"](enhanced.degraded)
-            networks.discriminator.requires_grad_(True)
+            with frozen(networks.discriminator):
+                judged = networks.discriminator["hq"](enhanced.images)
+                judged_back = networks.discriminator["lq"](enhanced.degraded)
             cycled = backward(enhanced.images), forward(enhanced.degraded)
             identical = (
                 _mapped(forward, batch.hq, weights.identity),
