@@ -135,12 +135,11 @@ def _of_sharing(experiment: Experiment) -> Iterator[Mistake]:
     from hqgnet.config import PHASES
     from hqgnet.exchange.groups import shared_groups, trained_groups
 
-    local = experiment.federation.local_groups
     for phase in PHASES:
         trained = trained_groups(phase, experiment)
         if experiment.phase(phase).rounds and trained and not shared_groups(phase, experiment):
             what = f"phase {phase} shares nothing, {' and '.join(trained)} staying at each site"
-            yield Mistake("federation.local_groups", local, what, "take a group out")
+            yield Mistake("federation.local_groups", experiment.federation.local_groups, what, "take one out")
 
 
 def _of_method(experiment: Experiment) -> Iterator[Mistake]:

@@ -100,17 +100,17 @@ def test_what_works_is_accepted_and_survives_json(sections: dict[str, Any]) -> N
         (
             {"federation": {"local_groups": ["cue_extractor", "generator"]}},
             "federation.local_groups",
-            "Take a group out",
+            "Take one out",
         ),
         (
             {"method": "enlightengan", "federation": {"local_groups": ["generator"]}},
             "federation.local_groups",
-            "Take a group out",
+            "Take one out",
         ),
         (
             {"downstream": FROZEN, "federation": {"local_groups": ["task"]}},
             "federation.local_groups",
-            "Take a group out",
+            "Take one out",
         ),
         ({"method": "enlightengan", "phases": UNPRETRAINED}, "phases.pretrain.rounds", "feature_network"),
         ({"method": "enlightengan", "image_size": 24}, "image_size", "Train at least"),
