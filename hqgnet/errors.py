@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     QUORUM_NOT_MET = 21
     SERVER_DOWN = 22
     INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,7 +16,9 @@ def run_guarded(command: Callable[[], int | None]) -> int:
         command: May return an exit code; None means success.
     """
     try:
-        return int(command() or ExitCode.OK)
+        code = int(command() or ExitCode.OK)
+        sys.stdout.flush()
+        return code
     except HqgnetError as error:
         for problem in error.problems:
             print(f"error: {problem}", file=sys.stderr)
@@ -24,3 +27,7 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # What is still to be written at the very end would fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.PIPE_CLOSED)

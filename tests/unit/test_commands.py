@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +112,16 @@ def test_a_site_of_other_images_is_refused_before_training(
     said = capsys.readouterr().err
     assert "modality: is fundus" in said and "channels: is 3" in said
     assert not output.exists()
+
+
+@pytest.mark.parametrize("length", [10, 10**6])
+def test_a_reader_who_has_seen_enough_is_no_fault(length: int) -> None:
+    program = "import sys; from hqgnet.commands import run_guarded; "
+    program += f"sys.exit(run_guarded(lambda: print('x' * {length})))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (ExitCode.PIPE_CLOSED, b"")
