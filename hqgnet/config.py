@@ -95,6 +95,11 @@ class FederationConfig(StrategyConfig):
         lt=1,
         description="decay a round of the averaged model that is evaluated and published; 0: the last",
     )
+    phase_begins_from: Literal["published", "latest"] = Field(
+        "published",
+        description="what the next phase begins from where server_average is above 0: the published average, "
+        "or the latest weights, which the sites' discriminators have been trained against",
+    )
     compression: CompressionConfig = Field(
         default_factory=CompressionConfig, description="in which form parameters travel"
     )

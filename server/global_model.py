@@ -31,7 +31,7 @@ class GlobalModel:
     Every site builds the same initial networks from the experiment's seed, so only what a phase shares
     travels. ``published`` is an exponential average over the rounds of a phase where
     ``federation.server_average`` asks for it, and the same as ``latest`` where not. A phase begins from
-    what the one before published.
+    what the one before published, or from its latest weights (``federation.phase_begins_from``).
 
     Args:
         experiment: What is trained.
@@ -58,8 +58,9 @@ class GlobalModel:
         return self._networks.guidance_size
 
     def begin_phase(self) -> None:
-        """Start a phase from the published model."""
-        self.latest = dict(self.published)
+        """Start a phase from the published model, or from the latest weights where the experiment says so."""
+        if self._experiment.federation.phase_begins_from == "published":
+            self.latest = dict(self.published)
         self._strategy = make_strategy(self._experiment.federation, self._trained)
         self._rounds_in_phase = 0
 

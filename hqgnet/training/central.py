@@ -47,7 +47,8 @@ def train_centrally(
     trainer = LocalTrainer(experiment, data, device)
     load_pretrained(trainer.networks, experiment)
     trainer.load(initial or {})
-    for phase in PHASES:
+    phases = [phase for phase in PHASES if experiment.phase(phase).rounds]
+    for phase in phases:
         length = experiment.phase(phase)
         average: dict[str, Tensor] | None = None
         for number in range(1, length.rounds + 1):
@@ -58,7 +59,8 @@ def train_centrally(
                 on_round(phase, number, result)
             if on_published:
                 on_published(phase, number, average)
-        if average is not None:
+        goes_on = phase != phases[-1] and experiment.federation.phase_begins_from == "latest"
+        if average is not None and not goes_on:
             # The discriminator never belongs to the published model.
             trainer.load({name: v for name, v in average.items() if not name.startswith("discriminator.")})
     return trainer

@@ -46,15 +46,20 @@ def test_what_nobody_sends_any_more_comes_nearer_to_its_latest_value(tiny_experi
     np.testing.assert_allclose(model.published[left], latest, atol=1e-3)
 
 
-def test_a_phase_begins_from_the_average_and_a_new_one(tiny_experiment: Experiment) -> None:
-    federation = tiny_experiment.federation.model_copy(update={"server_average": 0.5})
+@pytest.mark.parametrize("begins_from", ["published", "latest"])
+def test_a_phase_begins_where_it_is_told_to_and_with_a_new_average(
+    begins_from: str, tiny_experiment: Experiment
+) -> None:
+    changes = {"server_average": 0.5, "phase_begins_from": begins_from}
+    federation = tiny_experiment.federation.model_copy(update=changes)
     model = GlobalModel(tiny_experiment.model_copy(update={"federation": federation}))
     model.begin_phase()
     model.step(moved(model, 1.0))
     model.step(moved(model, 1.0))
-    published = dict(model.published)
+    before = {"published": dict(model.published), "latest": dict(model.latest)}
+    assert any(not np.array_equal(before["latest"][name], array) for name, array in model.published.items())
     model.begin_phase()
     sent = model.outgoing("enhance")
-    assert all(np.array_equal(array, published[name]) for name, array in sent.items())
+    assert all(np.array_equal(array, before[begins_from][name]) for name, array in sent.items())
     model.step(moved(model, 3.0))
     assert all(np.array_equal(array, model.latest[name]) for name, array in model.published.items())

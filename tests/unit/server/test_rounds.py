@@ -50,14 +50,17 @@ def test_one_site_equals_training_without_a_federation(
     assert moved == {"cue_extractor", "generator", "task"}
 
 
+@pytest.mark.parametrize("begins_from", ["published", "latest"])
 def test_so_it_does_when_the_published_model_is_an_average(
+    begins_from: str,
     federate: Run,
     shorten: Run,
     quick_experiment: Experiment,
     tiny_site_files: list[Path],
     tiny_sites: list[SiteData],
 ) -> None:
-    experiment = with_federation(shorten(quick_experiment, pretrain=3, enhance=1), server_average=0.5)
+    changes = {"server_average": 0.5, "phase_begins_from": begins_from}
+    experiment = with_federation(shorten(quick_experiment, pretrain=3, enhance=2), **changes)
     federated = without_guidance(federate(experiment, tiny_site_files[:1]).model("enhance"))
     central = train_centrally(experiment, tiny_sites[:1], CPU).state()
     assert_equal(federated, {name: central[name] for name in federated}, 1e-6)
