@@ -172,8 +172,9 @@ class Attempt:
 
     def _requests(self, sites: Sequence[Site]) -> dict[int, RecordDict]:
         """Return each node's request; all share the parameters, and those without HQ images the cues."""
-        lends = self._bank is not None and self._request.phase != "pretrain"
-        cues = write_arrays(self._bank.to_arrays()) if self._bank is not None and lends else None
+        cues = None
+        if self._bank is not None and self._request.phase != "pretrain":
+            cues = write_arrays(self._bank.to_arrays())
 
         def request(site: Site) -> RecordDict:
             own = self._request.model_copy(update={"counted_step": self._counted.get(site.name, 0)})

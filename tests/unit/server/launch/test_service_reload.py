@@ -12,9 +12,11 @@ from server.launch import service
 from server.launch.registration import Registration
 
 
-@pytest.mark.parametrize("broken", ["name: {{ federation }}\n", "name: retina\n", "name: !!int ''\n", "\0"])
+@pytest.mark.parametrize(
+    "broken", ["name: {{ federation }}\n", "name: retina\n", "name: !!int ''\n", "\0", None]
+)
 def test_a_broken_federation_file_does_not_end_the_server(
-    federation_file: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+    federation_file: Path, monkeypatch: pytest.MonkeyPatch, broken: str | None
 ) -> None:
     """It is told of, and once it is mended its sites are registered."""
     lines: list[str] = []
@@ -33,7 +35,10 @@ def test_a_broken_federation_file_does_not_end_the_server(
     serving._tend()
     assert registered == [("site-1", "site-2")] and not lines
 
-    save(federation_file, broken, 1)
+    if broken is None:
+        federation_file.unlink()
+    else:
+        save(federation_file, broken, 1)
     serving._tend()
     assert len(registered) == 1
     assert lines and all(line.startswith(f"warning: {federation_file}") for line in lines)
