@@ -62,4 +62,13 @@ def _missing_masks(site: OpenedSite, data: SiteData) -> Finding:
     if not data.has_masks:
         detail += ", none of them to train the downstream network on"
     remedy = "Add masks named like their images, if they exist; images without one train the enhancer alone"
+    fewest = data.config.policy.minimum_images
+    masked = sum(sample.mask is not None for sample in data.lq["train"])
+    if 0 < masked < fewest:
+        # At a site with masks phase cooperate draws images with a mask alone.
+        detail += (
+            f"; {masked} of those to train, and policy.minimum_images is {fewest}, so nothing of phase "
+            "cooperate would leave where the experiment trains a segmentor"
+        )
+        remedy += ". Or lower policy.minimum_images"
     return Finding("Images", "masks", "warning", detail, remedy, site.names(without))

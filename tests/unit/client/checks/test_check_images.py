@@ -117,6 +117,17 @@ def test_images_without_mask_and_masks_that_say_nothing(tmp_path: Path) -> None:
     assert examination.exit_code == 0
 
 
+def test_fewer_masks_than_the_policy_wants_images_are_told(tmp_path: Path) -> None:
+    file = make_hospital(tmp_path, folders=", masks: masks", more="policy: {minimum_images: 7}\n")
+    make_masks(tmp_path)
+    for number in range(1, 10, 2):
+        (tmp_path / f"masks/p{number:02d}_1.png").unlink()
+    finding = found(offline(file), "masks")
+    assert finding.state == "warning"
+    assert "policy.minimum_images is 7, so nothing of phase cooperate would leave" in finding.detail
+    assert "Or lower policy.minimum_images" in finding.remedy
+
+
 def test_masks_for_every_image_are_well(tmp_path: Path) -> None:
     file = make_hospital(tmp_path, folders=", masks: masks")
     make_masks(tmp_path)
