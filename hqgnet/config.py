@@ -198,9 +198,11 @@ class Experiment(_Frozen):
 
     @property
     def numbers(self) -> NetworkNumbers:
-        """Network numbers of the preset, with this experiment's output mode."""
-        numbers = PRESETS[self.preset]
-        return numbers if self.output is None else numbers.model_copy(update={"output": self.output})
+        """Network numbers of the preset, with this experiment's output mode and discriminator."""
+        own: dict[str, Any] = {"discriminator_normalization": self.training.discriminator_normalization}
+        if self.output is not None:
+            own["output"] = self.output
+        return PRESETS[self.preset].model_copy(update=own)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -218,6 +220,10 @@ class Experiment(_Frozen):
     def learning_rate(self, name: PhaseName) -> float:
         """Return Adam's step size in phase ``name``."""
         return self.phase(name).learning_rate or self.training.learning_rate
+
+    def discriminator_learning_rate(self, name: PhaseName) -> float:
+        """Return Adam's step size of the discriminators in phase ``name``."""
+        return self.learning_rate(name) * self.training.discriminator_rate_factor
 
     def schedule(self, name: PhaseName, step: int) -> float:
         """Return the factor, in (0, 1], of the step sizes of phase ``name`` at ``step``, counted from 0.

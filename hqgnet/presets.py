@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 DISCRIMINATOR_KERNEL = 4
 PresetName = Literal["paper", "standard", "small", "tiny"]
 OutputMode = Literal["direct", "residual", "logit"]
+DiscriminatorNormalization = Literal["instance", "spectral"]
 Positive = Annotated[int, Field(ge=1)]
 FourNumbers = tuple[Positive, Positive, Positive, Positive]
 FiveNumbers = tuple[Positive, Positive, Positive, Positive, Positive]
@@ -43,6 +44,9 @@ class NetworkNumbers(BaseModel):
     structure_dim: Positive = Field(16, description="length of v_y")
     discriminator_width: Positive = Field(description="channels after the discriminator's first convolution")
     discriminator_layers: Positive = Field(description="strided convolutions; 3 give the 70x70 PatchGAN")
+    discriminator_normalization: DiscriminatorNormalization = Field(
+        "instance", description="of the discriminator: of its features, or of its weights"
+    )
     segmentor_widths: FiveNumbers = Field(description="channels of CS-Net's five levels")
     normalization_momentum: float = Field(
         gt=0, le=1, description="weight of a new batch in the running statistics of batch normalisation"

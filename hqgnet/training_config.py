@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hqgnet.presets import DiscriminatorNormalization
+
 SubBand = Literal["horizontal", "vertical", "diagonal"]
 
 
@@ -37,6 +39,13 @@ class TrainingConfig(_Frozen):
     task_learning_rate: float | None = Field(
         None, gt=0, le=1, description="the downstream network's step size; learning_rate if not given"
     )
+    discriminator_rate_factor: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="the discriminators' step size, in step sizes of what enhances (two time scales, "
+        "arXiv 1706.08500); a discriminator that keeps up makes runs swing less",
+    )
     schedule: Literal["constant", "linear"] = Field(
         "constant",
         description="step sizes within a phase: as given, or from the middle of its steps falling to 0 (as "
@@ -47,6 +56,12 @@ class TrainingConfig(_Frozen):
         "finetune", description="after pretraining: train the whole cue extractor, or only its last layer"
     )
     adversarial: Literal["bce", "lsgan"] = Field("bce", description="form of the GAN loss (Eq. 10)")
+    discriminator_normalization: DiscriminatorNormalization = Field(
+        "instance",
+        description="of HQG-Net's and StillGAN's discriminators. instance: of features, as in the paper; an "
+        "image's mean colour is next to invisible then; spectral: of weights (arXiv 1802.05957), so that "
+        "colour is judged, and runs swing less",
+    )
     sub_bands: Annotated[tuple[SubBand, ...], Field(min_length=1)] = Field(
         ("horizontal", "vertical", "diagonal"), description="Haar sub-bands in L_Haar (Table V g)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.networks.normalization import LEAKY_SLOPE
@@ -13,10 +14,15 @@ _WIDEST = 8
 
 
 class Discriminator(nn.Module):
-    """PatchGAN: 4x4 convolutions, instance normalisation, LeakyReLU 0.2; one logit a patch.
+    """PatchGAN: 4x4 convolutions, normalisation, LeakyReLU 0.2; one logit a patch.
+
+    Instance normalisation takes the mean of every feature map away, and with it nearly all of an image's mean
+    colour. Spectral normalisation (arXiv 1802.05957) divides each layer's weights by their largest singular
+    value instead: colour is seen, and the slope of the logits is bounded (decision 0020).
 
     Args:
-        numbers: Width of the first layer and number of strided layers; 64 and 3 give the 70x70 PatchGAN.
+        numbers: Width of the first layer, number of strided layers and kind of normalisation; 64, 3 and
+            ``instance`` give the 70x70 PatchGAN.
         channels: Image channels C.
     """
 
@@ -24,20 +30,22 @@ class Discriminator(nn.Module):
         super().__init__()
         strides = [2] * numbers.discriminator_layers + [1]
         width = numbers.discriminator_width
+        by_instance = numbers.discriminator_normalization == "instance"
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, _KERNEL, stride=2, padding=1), nn.LeakyReLU(LEAKY_SLOPE)
         )
         for level, stride in enumerate(strides[1:], start=1):
             wider = numbers.discriminator_width * min(2**level, _WIDEST)
-            self.layers.extend(
-                [
-                    nn.Conv2d(width, wider, _KERNEL, stride=stride, padding=1, bias=False),
-                    nn.InstanceNorm2d(wider),
-                    nn.LeakyReLU(LEAKY_SLOPE),
-                ]
-            )
+            self.layers.append(nn.Conv2d(width, wider, _KERNEL, stride, padding=1, bias=not by_instance))
+            if by_instance:
+                self.layers.append(nn.InstanceNorm2d(wider))
+            self.layers.append(nn.LeakyReLU(LEAKY_SLOPE))
             width = wider
         self.layers.append(nn.Conv2d(width, 1, _KERNEL, padding=1))
+        if not by_instance:
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d):
+                    spectral_norm(layer)
         self.receptive_field = numbers.patch_size
 
     def forward(self, images: Tensor) -> Tensor:

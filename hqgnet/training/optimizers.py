@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from hqgnet.config import Experiment, PhaseName
 from hqgnet.ranks import average, ranks_at_work, spread
 from hqgnet.training_config import TrainingConfig
 
@@ -89,6 +90,12 @@ class NamedAdam:
                     for moment, value in moments.items()
                     if value is not None
                 }
+
+
+def discriminator_adam(discriminator: nn.Module, experiment: Experiment, phase: PhaseName) -> NamedAdam:
+    """Return the optimiser of all that is adversarial, whose steps may be longer (arXiv 1706.08500)."""
+    rate = experiment.discriminator_learning_rate(phase)
+    return NamedAdam(discriminator.named_parameters("discriminator"), experiment.training, rate)
 
 
 def _placed(value: Tensor, parameter: nn.Parameter, *, is_count: bool) -> Tensor:

@@ -18,7 +18,7 @@ from hqgnet.losses import AdversarialLoss, relativistic_loss, self_feature_loss
 from hqgnet.networks import EnlightenGanNetworks
 from hqgnet.training.draws import draws
 from hqgnet.training.frozen import frozen
-from hqgnet.training.optimizers import NamedAdam
+from hqgnet.training.optimizers import NamedAdam, discriminator_adam
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
 
@@ -64,8 +64,10 @@ class EnlightenGanEnhancer:
         networks.cue_extractor.requires_grad_(False)
         rate = experiment.learning_rate(phase)
         self.optimizers = {
-            group: NamedAdam(networks.get_submodule(group).named_parameters(group), experiment.training, rate)
-            for group in ("generator", "discriminator")
+            "generator": NamedAdam(
+                networks.generator.named_parameters("generator"), experiment.training, rate
+            ),
+            "discriminator": discriminator_adam(networks.discriminator, experiment, phase),
         }
 
     def forward(self, batch: Batch, step: int) -> PatchedPass:

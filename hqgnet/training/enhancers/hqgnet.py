@@ -28,7 +28,7 @@ from hqgnet.losses import (
 from hqgnet.networks import HqgNetworks, frozen_statistics
 from hqgnet.training.enhancers.guide_variance import GuideVariance
 from hqgnet.training.frozen import frozen
-from hqgnet.training.optimizers import NamedAdam
+from hqgnet.training.optimizers import NamedAdam, discriminator_adam
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
 
@@ -94,9 +94,7 @@ class HqgEnhancer:
         )
         self.optimizers = {
             "generator": NamedAdam(parameters, training, rate),
-            "discriminator": NamedAdam(
-                networks.discriminator.named_parameters("discriminator"), training, rate
-            ),
+            "discriminator": discriminator_adam(networks.discriminator, experiment, phase),
         }
 
     def forward(self, batch: Batch, step: int) -> GuidedPass:

@@ -18,7 +18,7 @@ from hqgnet.losses import AdversarialLoss, illumination_loss, structure_loss
 from hqgnet.networks import StillGanNetworks
 from hqgnet.training.frozen import frozen
 from hqgnet.training.image_pool import ImagePool
-from hqgnet.training.optimizers import NamedAdam
+from hqgnet.training.optimizers import NamedAdam, discriminator_adam
 from hqgnet.training.phase import autocast
 from hqgnet.training.protocols import Losses
 
@@ -66,17 +66,14 @@ class StillGanEnhancer:
         self._pools = {
             kind: ImagePool(experiment.stillgan.pool, experiment.seed, f"pool/{kind}") for kind in pools
         }
-        rate = experiment.learning_rate(phase)
         generators = (
             (f"{group}.{name}", parameter)
             for group in ("generator", "backward_generator")
             for name, parameter in networks.get_submodule(group).named_parameters()
         )
         self.optimizers = {
-            "generator": NamedAdam(generators, experiment.training, rate),
-            "discriminator": NamedAdam(
-                networks.discriminator.named_parameters("discriminator"), experiment.training, rate
-            ),
+            "generator": NamedAdam(generators, experiment.training, experiment.learning_rate(phase)),
+            "discriminator": discriminator_adam(networks.discriminator, experiment, phase),
         }
 
     def forward(self, batch: Batch, step: int) -> CyclePass:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hqgnet.networks import build_networks
+from hqgnet.config import Experiment
+from hqgnet.method_config import Method
+from hqgnet.networks import build_networks, networks_of
 from hqgnet.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -35,6 +37,20 @@ def test_seeded_building_leaves_the_global_generator_alone() -> None:
 
 def test_output_is_handed_to_the_generator() -> None:
     assert build_networks(TINY, 1, output="direct").generator.output_mode == "direct"
+
+
+@pytest.mark.parametrize("method", ["hqgnet", "stillgan"])
+def test_experiment_says_how_discriminators_are_normalised(
+    method: Method, tiny_experiment: Experiment
+) -> None:
+    counts = []
+    for normalization in ("instance", "spectral"):
+        training = tiny_experiment.training.model_copy(update={"discriminator_normalization": normalization})
+        networks = networks_of(tiny_experiment.model_copy(update={"method": method, "training": training}))
+        layers = networks.discriminator.modules()
+        counts.append(sum(isinstance(layer, torch.nn.InstanceNorm2d) for layer in layers))
+    assert counts[0] > 0
+    assert counts[1] == 0
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from hqgnet.errors import ConfigurationError
 from hqgnet.networks import Discriminator
-from hqgnet.presets import PRESETS
+from hqgnet.presets import PRESETS, PresetName
 
 
 def measured_receptive_field(discriminator: Discriminator) -> tuple[int, int]:
@@ -48,13 +51,35 @@ def test_logits(channels: int) -> None:
     assert discriminator(torch.rand(2, channels, 97, 131)).shape == (2, 1, 10, 14)
 
 
+def tint_seen(normalization: str, preset: PresetName, seed: int) -> float:
+    """How far a reddish tint moves the logits of fresh weights, in spreads over a smooth image's patches."""
+    numbers = PRESETS[preset].model_copy(update={"discriminator_normalization": normalization})
+    torch.manual_seed(seed)
+    discriminator = Discriminator(numbers, 3).eval()
+    images = F.interpolate(torch.rand(2, 3, 12, 12), size=128, mode="bilinear") / 2 + 0.2
+    tint = torch.tensor([0.1, 0.0, -0.05]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        # Away from the border: its padding has no tint.
+        plain, tinted = (discriminator(x)[..., 4:-4, 4:-4] for x in (images, images + tint))
+    return float((tinted - plain).mean(dim=(1, 2, 3)).abs().mean() / plain.std())
+
+
+@pytest.mark.parametrize("preset", ["tiny", "paper"])
+def test_instance_normalisation_hides_colour_from_the_discriminator(preset: PresetName) -> None:
+    hidden, seen = ([tint_seen(kind, preset, seed) for seed in range(4)] for kind in ("instance", "spectral"))
+    assert median(hidden) < 0.05
+    assert median(seen) > 0.15
+
+
 @pytest.mark.parametrize(("height", "width"), [(69, 100), (100, 69)])
 def test_image_below_the_receptive_field_is_named(height: int, width: int) -> None:
     with pytest.raises(ConfigurationError, match=rf"70 pixels.*{width} x {height}"):
         Discriminator(PRESETS["small"], 3)(torch.rand(1, 3, height, width))
 
 
-def test_every_parameter_learns() -> None:
-    discriminator = Discriminator(PRESETS["tiny"], 3)
+@pytest.mark.parametrize("normalization", ["instance", "spectral"])
+def test_every_parameter_learns(normalization: str) -> None:
+    numbers = PRESETS["tiny"].model_copy(update={"discriminator_normalization": normalization})
+    discriminator = Discriminator(numbers, 3)
     discriminator(torch.rand(2, 3, 48, 48)).square().sum().backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in discriminator.parameters())

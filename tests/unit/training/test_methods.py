@@ -41,6 +41,26 @@ def test_every_phase_trains_its_groups_with_finite_losses(
     assert "segmentation" in result.losses
 
 
+def test_discriminators_take_steps_of_their_own_length(
+    experiment: Experiment, tiny_sites: list[SiteData]
+) -> None:
+    training = experiment.training.model_copy(update={"discriminator_rate_factor": 8.0})
+    trainer = LocalTrainer(experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
+    before = snapshot(trainer)
+    trainer.train("enhance", 0, 1)
+    longest = {
+        group: max(
+            float((value.detach() - before[name]).abs().max())
+            for name, value in trainer.networks.named_parameters()
+            if name.startswith(f"{group}.")
+        )
+        for group in ("generator", "discriminator")
+    }
+    # Adam's first step is the learning rate, whatever the gradient.
+    assert longest["generator"] == pytest.approx(training.learning_rate, rel=0.01)
+    assert longest["discriminator"] == pytest.approx(8 * training.learning_rate, rel=0.01)
+
+
 @pytest.mark.parametrize("phase", ["enhance", "cooperate"])
 def test_a_resumed_site_continues_the_uninterrupted_one(
     phase: PhaseName, experiment: Experiment, tiny_sites: list[SiteData], tmp_path: Path

@@ -138,8 +138,10 @@ def test_each_image_is_encoded_once_a_step(
     assert calls == {"encode": 1, "decode": 1, "structure": 1}
 
 
-def test_bfloat16_trains(tiny_sites: list[SiteData], tiny_experiment: Experiment) -> None:
-    training = tiny_experiment.training.model_copy(update={"precision": "bfloat16"})
+@pytest.mark.parametrize("normalization", ["instance", "spectral"])
+def test_bfloat16_trains(normalization: str, tiny_sites: list[SiteData], tiny_experiment: Experiment) -> None:
+    changed = {"precision": "bfloat16", "discriminator_normalization": normalization}
+    training = tiny_experiment.training.model_copy(update=changed)
     trainer = LocalTrainer(tiny_experiment.model_copy(update={"training": training}), tiny_sites[:1], CPU)
     losses = trainer.train("cooperate", 0, 1).losses
     assert all(torch.isfinite(torch.tensor(value)) for value in losses.values())

@@ -34,10 +34,19 @@ def test_the_same_seed_gives_the_same_weights(
     assert_same(*runs)
 
 
-@pytest.mark.parametrize("phase", ["pretrain", "enhance", "cooperate"])
+@pytest.mark.parametrize(
+    ("phase", "normalization"),
+    [("pretrain", "instance"), ("enhance", "instance"), ("enhance", "spectral"), ("cooperate", "instance")],
+)
 def test_a_resumed_site_continues_the_uninterrupted_one(
-    phase: PhaseName, tiny_sites: list[SiteData], tiny_experiment: Experiment, tmp_path: Path
+    phase: PhaseName,
+    normalization: str,
+    tiny_sites: list[SiteData],
+    tiny_experiment: Experiment,
+    tmp_path: Path,
 ) -> None:
+    training = tiny_experiment.training.model_copy(update={"discriminator_normalization": normalization})
+    tiny_experiment = tiny_experiment.model_copy(update={"training": training})
     unbroken = LocalTrainer(tiny_experiment, tiny_sites[:1], CPU)
     unbroken.train(phase, 0, 2)
     unbroken.train(phase, 2, 2)
