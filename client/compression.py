@@ -42,22 +42,31 @@ class Leaving:
     facts: dict[str, Any]
 
 
-def unfolded(asked: Asked, settings: CompressionConfig) -> Asked:
-    """Return a request to train with its arrays as they are meant.
+def unfolded(asked: Asked, settings: CompressionConfig, *, frozen: bool) -> Asked:
+    """Return a request to train with its arrays as they are meant; frozen ones come as they are.
 
     A message may not unfold to more than 64 times its bytes, nor to more than 8 GiB: this process does not
     know the networks. Whether names, shapes and types are the right ones is checked by the one that does.
+
+    Args:
+        asked: Without cues.
+        settings: The experiment's.
+        frozen: Whether the request names frozen parameters, which may stand beside the compressed ones.
 
     Raises:
         MalformedMessageError: If they are of another form than the experiment says.
     """
     if not settings.is_down:
         return asked
-    if list(asked.arrays) != [COMPRESSED]:
+    packed = asked.arrays.get(COMPRESSED)
+    beside = {name: array for name, array in asked.arrays.items() if name != COMPRESSED}
+    if packed is None or (beside and not frozen):
         raise MalformedMessageError("the parameters are not compressed")
-    packed = asked.arrays[COMPRESSED]
     largest = min(_LARGEST, _MOST_UNFOLDED * packed.nbytes + _SMALL)
-    return replace(asked, arrays=decompress(packed, None, None, largest))
+    arrays = decompress(packed, None, None, largest)
+    if not arrays.keys().isdisjoint(beside):
+        raise MalformedMessageError("an array came twice")
+    return replace(asked, arrays=arrays | beside)
 
 
 def folded(

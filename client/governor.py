@@ -197,7 +197,8 @@ def _may_train(
 def _train(request: TrainRequest, experiment: Experiment, asked: Asked, work: Work) -> tuple[Answered, Facts]:
     before, compression = work.config, experiment.federation.compression
     lent, parameters = without_cues(asked.arrays)
-    asked = unfolded(replace(asked, arrays=parameters), compression)
+    has_frozen = request.frozen is not None
+    asked = unfolded(replace(asked, arrays=parameters), compression, frozen=has_frozen)
     received = asked.arrays
     card = _may_train(request, experiment, received, work, None)
     text_in_time = _within_minutes(request, asked.text, before.policy.minutes_per_round)

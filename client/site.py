@@ -88,9 +88,14 @@ class OpenSite:
         return run_folder(self.config, self.run)
 
     @property
+    def state_folder(self) -> Path:
+        """What training goes on with, and what is deleted when the run is over."""
+        return self.folder / "state"
+
+    @property
     def state(self) -> PrivateState:
         """Private training state on the site's disk."""
-        return PrivateState(self.folder / "state")
+        return PrivateState(self.state_folder)
 
     @property
     def trainer(self) -> LocalTrainer:

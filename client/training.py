@@ -7,13 +7,14 @@ from functools import partial
 
 from torch import Tensor
 
+from client.frozen import with_frozen
 from client.guards import check_received, outgoing_update
 from client.refusals import RefusalError
 from client.site import OpenSite
 from client.strategy import SitePart, beside, parameters_of
 from hqgnet.cue_bank import CueBank, ImplausibleCuesError, without_cues
 from hqgnet.exchange.arrays import Arrays, to_tensors
-from hqgnet.exchange.groups import local_keys, received_keys, shared_groups, shared_keys
+from hqgnet.exchange.groups import frozen_keys, local_keys, shared_groups, shared_keys
 from hqgnet.exchange.participation import part_in
 from hqgnet.exchange.update import SiteError, TrainRequest, UpdateHeader, digest
 from hqgnet.training.gradient_correction import correcting
@@ -29,10 +30,11 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     Args:
         site: Opened for the request's run.
         request: What to do.
-        arrays: The global parameters of the phase, and a bank of cues for a site without HQ images.
+        arrays: The global parameters of the phase, those that nobody trains among them if the site is not
+            to have them yet, and a bank of cues for a site without HQ images.
 
     Raises:
-        RefusalError: If the parameters do not fit, or training diverged.
+        RefusalError: If the parameters do not fit or are not whole, or training diverged.
     """
     trainer, experiment, phase = site.trainer, site.experiment, request.phase
     lent, arrays = without_cues(arrays)
@@ -40,11 +42,13 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     if not own_part.trains:
         raise RefusalError(SiteError.REQUEST, f"the site sits out this phase: {own_part.note}")
     trainer.batches.lend(_bank(site, lent))
-    received = received_keys(trainer.networks, phase, experiment)
     shared = shared_keys(trainer.networks, phase, experiment)
+    frozen = frozen_keys(trainer.networks, phase, experiment)
+    came = frozen if any(name in arrays for name in frozen) else ()
     extra = beside(trainer.networks, shared, experiment.federation)
     own = trainer.networks.state_dict()
-    check_received(arrays, own | {name: own[form] for name, form in extra.items()}, (*received, *extra))
+    check_received(arrays, own | {name: own[form] for name, form in extra.items()}, (*shared, *came, *extra))
+    arrays = with_frozen(arrays, frozen, request.frozen, site.state_folder)
     stored = site.state.load(phase, request.first_step)
     private = stored.tensors if stored else {}
     trainer.load_private_state(phase, site.initial_private() | private)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
-from numpy.typing import NDArray
 
 from client.message import Answered
 from hqgnet.cue_bank import PREFIX
+from hqgnet.exchange.arrays import Array as ExchangeArray
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.compression.message import COMPRESSED
 from hqgnet.exchange.packing import PACKED, pack, read_npy, unpack
@@ -18,6 +16,7 @@ from hqgnet.exchange.update import (
     AUDIT,
     CODE_KEY,
     CUES,
+    FROZEN,
     GUIDANCE,
     HEAD_KEY,
     HEADER,
@@ -30,37 +29,45 @@ from hqgnet.exchange.update import (
 
 
 def read_asked(message: Message) -> tuple[object, Arrays]:
-    """Return the JSON text of a request and the arrays beside it; compressed ones are left as they came.
+    """Return the JSON text of a request and all arrays beside it; compressed ones are left as they came.
 
     Raises:
-        MalformedMessageError: If the message has no request, or an array cannot be read.
+        MalformedMessageError: If the message has no request, an array cannot be read, or came twice.
     """
     content = message.content
     request = content.config_records.get(REQUEST)
     if request is None or JSON_KEY not in request:
         raise MalformedMessageError("the message has no request")
+    parts = [_parameters(content), _lent(content), _unpacked(content, FROZEN)]
+    arrays = {name: array for part in parts for name, array in part.items()}
+    if len(arrays) != sum(len(part) for part in parts):
+        raise MalformedMessageError("an array came twice")
+    return request[JSON_KEY], arrays
+
+
+def _parameters(content: RecordDict) -> Arrays:
     record = content.array_records.get(ARRAYS, ArrayRecord())
-    lent = _lent(content)
-    if not record:
-        return request[JSON_KEY], lent
     if list(record) == [COMPRESSED]:
-        return request[JSON_KEY], {COMPRESSED: read_npy(record[COMPRESSED].data, np.dtype("u1")), **lent}
-    return request[JSON_KEY], unpack(_packed(record)) | lent
+        packed: ExchangeArray = read_npy(record[COMPRESSED].data, np.dtype("u1"))  # bytes in place of arrays
+        return {COMPRESSED: packed}
+    return _unpacked(content, ARRAYS)
 
 
 def _lent(content: RecordDict) -> Arrays:
     """Return the cues that came beside the parameters; the names of their arrays are their own."""
-    record = content.array_records.get(CUES, ArrayRecord())
-    lent = unpack(_packed(record)) if record else {}
+    lent = _unpacked(content, CUES)
     if not all(name.startswith(PREFIX) for name in lent):
         raise MalformedMessageError("there is something else among the cues")
     return lent
 
 
-def _packed(record: ArrayRecord) -> NDArray[Any]:
+def _unpacked(content: RecordDict, part: str) -> Arrays:
+    record = content.array_records.get(part, ArrayRecord())
+    if not record:
+        return {}
     if list(record) != [PACKED]:
         raise MalformedMessageError("the arrays are not packed into one")
-    return read_npy(record[PACKED].data, np.dtype("u1"))
+    return unpack(read_npy(record[PACKED].data, np.dtype("u1")))
 
 
 def write_answered(message: Message, answered: Answered) -> Message:

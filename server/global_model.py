@@ -14,7 +14,7 @@ from torch import Tensor
 from hqgnet.config import Experiment, PhaseName
 from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Array, Arrays, ArraySpec, specs, to_arrays, to_tensors
-from hqgnet.exchange.groups import cue_keys, evaluation_keys, received_keys, shared_keys
+from hqgnet.exchange.groups import cue_keys, evaluation_keys, frozen_keys, shared_keys
 from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from hqgnet.networks.pretrained import load_pretrained
@@ -65,11 +65,13 @@ class GlobalModel:
         self._rounds_in_phase = 0
 
     def outgoing(self, phase: PhaseName) -> Arrays:
-        """Return what every site receives to train on."""
-        parameters = self._take(self.latest, received_keys(self._networks, phase, self._experiment))
-        # What is frozen is received, and has nothing beside it.
-        trained = self._take(parameters, shared_keys(self._networks, phase, self._experiment))
-        return parameters | self._strategy.beside(trained)
+        """Return what every site receives in every round: what is trained, and what goes beside it."""
+        trained = self._take(self.latest, shared_keys(self._networks, phase, self._experiment))
+        return trained | self._strategy.beside(trained)
+
+    def frozen(self, phase: PhaseName) -> Arrays:
+        """Return what every site needs in a phase and nobody trains: it stays as it is in all its rounds."""
+        return self._take(self.latest, frozen_keys(self._networks, phase, self._experiment))
 
     def expected(self, phase: PhaseName, has_labels: bool, has_hq: bool = True) -> dict[str, ArraySpec]:
         """Return what the update of a site must look like."""

@@ -13,10 +13,11 @@ from hqgnet.config import PhaseName
 from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Arrays, digest_arrays
 from hqgnet.exchange.groups import shared_groups
-from hqgnet.exchange.update import TrainRequest, UpdateHeader
+from hqgnet.exchange.update import SiteError, TrainRequest, UpdateHeader
 from hqgnet.labels import has_labels
 from server.broadcast import Broadcast
 from server.context import RunContext
+from server.frozen import FrozenParameters
 from server.global_model import GlobalModel
 from server.guards import Expected, Fault, NormGuard, RefusedReplyError, check_update, distrusted, moved
 from server.link import Reply, ask
@@ -100,6 +101,7 @@ class Attempt:
         context: The run.
         model: What the sites train on.
         norms: Finds outliers.
+        frozen: What nobody trains in the phase.
         phase: Which phase.
         number: Of the round in it, from 1.
         global_round: Of the round over all phases.
@@ -113,6 +115,7 @@ class Attempt:
         context: RunContext,
         model: GlobalModel,
         norms: NormGuard,
+        frozen: FrozenParameters,
         phase: PhaseName,
         number: int,
         *,
@@ -126,6 +129,7 @@ class Attempt:
         self._federation = context.experiment.federation
         self._model = model
         self._norms = norms
+        self._frozen = frozen
         self._counted = counted
         self._bank = bank
         self._broadcast = Broadcast(model.outgoing(phase), self._federation.compression)
@@ -139,6 +143,7 @@ class Attempt:
             attempt=attempt,
             first_step=(number - 1) * steps,
             steps=steps,
+            frozen=frozen.digest,
             deadline_s=self._federation.round_deadline_s * _TRAINING_SHARE,
             experiment=context.experiment.to_json(),
         )
@@ -164,22 +169,26 @@ class Attempt:
                 site = by_node[reply.node_id]
                 try:
                     received[site.name] = self._receive(site, reply, spool)
+                    self._frozen.arrived(site.name)
                 except RefusedReplyError as error:
+                    if error.code == SiteError.FROZEN:
+                        self._frozen.lost(site.name)
                     self._refuse(outcome, site.name, error.code, reply.audit_head)
             self._fold(outcome, received, spool)
         outcome.seconds = time.monotonic() - begun
         return outcome
 
     def _requests(self, sites: Sequence[Site]) -> dict[int, RecordDict]:
-        """Return each node's request; all share the parameters, and those without HQ images the cues."""
+        """Return each node's request; all share the parameters, and some lack cues or what is frozen."""
         cues = None
         if self._bank is not None and self._request.phase != "pretrain":
             cues = write_arrays(self._bank.to_arrays())
+        frozen = self._frozen.records(site.name for site in sites)
 
         def request(site: Site) -> RecordDict:
             own = self._request.model_copy(update={"counted_step": self._counted.get(site.name, 0)})
             lent = None if site.card.has_hq else cues
-            return write_request(own.to_json(), self._broadcast.record, lent)
+            return write_request(own.to_json(), self._broadcast.record, lent, frozen.get(site.name))
 
         return {site.node_id: request(site) for site in sites}
 

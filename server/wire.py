@@ -19,6 +19,7 @@ from hqgnet.exchange.update import (
     AUDIT,
     CODE_KEY,
     CUES,
+    FROZEN,
     GUIDANCE,
     HEAD_KEY,
     HEADER,
@@ -32,20 +33,23 @@ from hqgnet.exchange.update import (
 
 
 def write_request(
-    text: str, arrays: ArrayRecord | None = None, cues: ArrayRecord | None = None
+    text: str,
+    arrays: ArrayRecord | None = None,
+    cues: ArrayRecord | None = None,
+    frozen: ArrayRecord | None = None,
 ) -> RecordDict:
-    """Return the content of a request; ``arrays`` may be shared between the requests of a round.
+    """Return the content of a request; its records may be shared between the requests of a round.
 
     Args:
         text: The request in JSON.
         arrays: Parameters.
         cues: Of a bank, for a site without HQ images.
+        frozen: Parameters that nobody trains, for a site that does not have them yet.
     """
     content = RecordDict({REQUEST: ConfigRecord({JSON_KEY: text})})
-    if arrays is not None:
-        content[ARRAYS] = arrays
-    if cues is not None:
-        content[CUES] = cues
+    for name, record in ((ARRAYS, arrays), (CUES, cues), (FROZEN, frozen)):
+        if record is not None:
+            content[name] = record
     return content
 
 

@@ -59,7 +59,8 @@ def trained_groups(
 def received_groups(phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
     """Return the groups that every site receives for a round of ``phase``: all that the phase runs.
 
-    What is frozen is received and not sent. A site without labels receives the downstream network too.
+    What is frozen is received and not sent (:func:`frozen_keys`). A site without labels receives the
+    downstream network too.
     """
     groups = dict.fromkeys(trained_groups(phase, experiment))
     if phase != "pretrain":
@@ -115,6 +116,12 @@ def takes_part(phase: PhaseName, experiment: Experiment, has_labels: bool, has_h
 def received_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
     """Return the names of all parameters and buffers that a site receives for a round of ``phase``."""
     return keys_of(networks, received_groups(phase, experiment), experiment.federation)
+
+
+def frozen_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
+    """Return the names of what a site receives for a phase and nobody trains: in every round the same."""
+    trained = set(shared_keys(networks, phase, experiment))
+    return tuple(name for name in received_keys(networks, phase, experiment) if name not in trained)
 
 
 def shared_keys(

@@ -21,6 +21,7 @@ REQUEST = "request"
 HEADER = "header"
 ARRAYS = "arrays"
 CUES = "cues"
+FROZEN = "frozen"
 REFUSAL = "refusal"
 JSON_KEY = "json"
 CODE_KEY = "code"
@@ -34,6 +35,7 @@ _MOST_IMAGES = 10_000_000
 
 RunId = Annotated[str, Field(pattern=RUN_PATTERN)]
 Count = Annotated[int, Field(ge=0, le=_MOST_IMAGES)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 LossName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 Message = TypeVar("Message", bound="_Message")
 
@@ -45,6 +47,7 @@ class SiteError(StrEnum):
     DATA = "site-data"
     REQUEST = "request-refused"
     PARAMETERS = "parameters-refused"
+    FROZEN = "frozen-missing"
     DIVERGED = "training-diverged"
     OUT_OF_MEMORY = "out-of-memory"
     DISK = "site-disk"
@@ -67,6 +70,8 @@ EXPLANATIONS: dict[SiteError, str] = {
     SiteError.DATA: "the site's images cannot be used; run hqgnet-client check there",
     SiteError.REQUEST: "the site could not read the server's request; install the same version at both ends",
     SiteError.PARAMETERS: "the model did not fit the site's networks; install the same version at both ends",
+    SiteError.FROZEN: "the site has lost the frozen parameters that it was sent before; the next round sends "
+    "them again",
     SiteError.DIVERGED: "training gave NaN or infinite weights; lower training.learning_rate",
     SiteError.OUT_OF_MEMORY: "the site ran out of memory; lower training.batch_size or image_size",
     SiteError.DISK: "the site's work folder cannot be written; free space there",
@@ -124,6 +129,8 @@ class TrainRequest(_Message):
         counted_step: Step with which the round ended that took this site's latest update of the phase; 0 if
             none has. What only holds if the server has an update (a control variate, what compression left
             out) goes on from there: a site cannot know whether its answer came in time.
+        frozen: Digest of the parameters that nobody trains in the phase; None if there are none. They travel
+            beside the others once, and after that the site has them.
         steps: How many to take.
         deadline_s: The site stops early after so many seconds.
         experiment: Canonical JSON of the experiment.
@@ -135,6 +142,7 @@ class TrainRequest(_Message):
     attempt: Annotated[int, Field(ge=0)] = 0
     first_step: Annotated[int, Field(ge=0)]
     counted_step: Annotated[int, Field(ge=0)] = 0
+    frozen: Sha256 | None = None
     steps: Annotated[int, Field(ge=1)]
     deadline_s: Annotated[float, Field(gt=0)]
     experiment: str
@@ -205,7 +213,7 @@ class UpdateHeader(_Message):
     steps: Annotated[int, Field(ge=1)]
     losses: Annotated[dict[LossName, float], Field(max_length=32)]
     seconds: Annotated[float, Field(ge=0)]
-    card_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    card_digest: Sha256
 
 
 class ScoresHeader(_Message):

@@ -16,6 +16,7 @@ from client.message import Answered
 from hqgnet.exchange.packing import unpack
 from hqgnet.exchange.update import (
     ARRAYS,
+    FROZEN,
     GUIDANCE,
     EvaluateRequest,
     MalformedMessageError,
@@ -91,6 +92,16 @@ def test_the_site_reads_what_the_server_writes(request_message: Message) -> None
     for name, array in arrays.items():
         assert (array.dtype, array.shape) == (PARAMETERS[name].dtype, PARAMETERS[name].shape)
         np.testing.assert_array_equal(array, PARAMETERS[name])
+
+
+def test_what_is_frozen_comes_beside_the_parameters(request_message: Message) -> None:
+    frozen = {"cue_extractor.weight": np.ones((2, 2), np.float32)}
+    request_message.content[FROZEN] = server_wire.write_arrays(frozen)
+    _, arrays = client_wire.read_asked(request_message)
+    assert arrays.keys() == {*PARAMETERS, *frozen}
+    request_message.content[FROZEN] = server_wire.write_arrays({"generator.scalar": np.array(1, np.float32)})
+    with pytest.raises(MalformedMessageError, match="twice"):
+        client_wire.read_asked(request_message)
 
 
 def test_the_server_reads_what_the_site_writes(request_message: Message) -> None:

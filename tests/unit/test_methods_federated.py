@@ -16,7 +16,7 @@ from client.site import forget_sites, open_site
 from client.training import train
 from hqgnet.config import PHASES, Experiment
 from hqgnet.data.site_config import load_site_config
-from hqgnet.exchange.arrays import Arrays
+from hqgnet.exchange.arrays import Arrays, digest_arrays
 from hqgnet.exchange.update import EvaluateRequest, SiteError
 from hqgnet.model_file import load_model
 from hqgnet.networks import networks_of
@@ -39,6 +39,7 @@ def federate(experiment: Experiment, file: Path) -> GlobalModel:
         length = experiment.phase(phase)
         if length.rounds:
             model.begin_phase()
+        frozen = model.frozen(phase)
         for number in range(1, length.rounds + 1):
             forget_sites()
             site = open_site(file, "run-1", experiment.to_json())
@@ -50,8 +51,9 @@ def federate(experiment: Experiment, file: Path) -> GlobalModel:
                 global_round=global_round,
                 first_step=(number - 1) * length.steps,
                 steps=length.steps,
+                frozen=digest_arrays(frozen) if frozen else None,
             )
-            sent = model.outgoing(phase)
+            sent = model.outgoing(phase) | (frozen if number == 1 else {})
             check_training(request, experiment, site.config, sent)
             header, update = train(site, request, sent)
             check_update(header, update, request, experiment, site.config, sent)

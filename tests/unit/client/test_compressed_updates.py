@@ -220,9 +220,24 @@ def test_a_message_may_not_unfold_to_more_than_it_could_hold(monkeypatch: pytest
     packed, _ = compress({"task.w": np.zeros((2000, 2000), np.float32)}, downward(settings))
     asked = Asked("train", "{}", {COMPRESSED: packed})  # type: ignore[dict-item]
     with pytest.raises(MalformedMessageError, match="larger"):
-        unfolded(asked, settings)
+        unfolded(asked, settings, frozen=False)
     monkeypatch.setattr(client.compression, "_SMALL", 2**24)
-    assert not unfolded(asked, settings).arrays["task.w"].any()
+    assert not unfolded(asked, settings, frozen=False).arrays["task.w"].any()
+
+
+def test_frozen_parameters_stand_beside_the_compressed_ones() -> None:
+    settings = CompressionConfig(down="bfloat16")
+    packed, _ = compress({"task.w": np.ones((40, 40), np.float32)}, downward(settings))
+    frozen = np.arange(3, dtype=np.float32)
+    carried = {COMPRESSED: packed, "generator.w": frozen}
+    asked = Asked("train", "{}", carried)  # type: ignore[arg-type]
+    arrays = unfolded(asked, settings, frozen=True).arrays
+    assert arrays.keys() == {"task.w", "generator.w"} and arrays["generator.w"] is frozen
+    with pytest.raises(MalformedMessageError, match="not compressed"):
+        unfolded(asked, settings, frozen=False)
+    twice = replace(asked, arrays=asked.arrays | {"task.w": frozen})
+    with pytest.raises(MalformedMessageError, match="twice"):
+        unfolded(twice, settings, frozen=True)
 
 
 def test_an_update_without_a_finite_difference_does_not_leave(
