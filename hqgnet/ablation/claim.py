@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from hqgnet.ablation.stages import PRETRAINING_SHARE
 from hqgnet.config import Experiment
+from hqgnet.data.digest import content_digest
 from hqgnet.data.site_data import SiteData
-from hqgnet.data.site_files import Sample
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.files import make_folder, remove_unfinished, write_atomically
 
@@ -36,7 +35,7 @@ def claim(out: Path, experiment: Experiment, budget: int, data: Sequence[SiteDat
         "given": experiment.model_dump(mode="json", exclude=_SEEDLESS, exclude_unset=True),
         "budget": budget,
         "pretraining_share": PRETRAINING_SHARE,
-        "sites": {site.config.name: _digest(site) for site in data},
+        "sites": {site.config.name: content_digest(site) for site in data},
     }
     file = out / _FILE
     if file.exists():
@@ -64,19 +63,3 @@ def _check(mine: dict[str, object], file: Path, out: Path) -> None:
         what = f"holds results of {texts}: they would be mixed"
         remedy = "Give another --out, or the experiment, budget and sites that it was begun with"
         raise ConfigurationError(Problem(str(out), what, remedy))
-
-
-def _digest(site: SiteData) -> str:
-    """Of every image, mask, twin and grade, and of the split that it is in; of no name."""
-    digest = hashlib.sha256()
-    for kind, splits in (("lq", site.lq), ("hq", site.hq)):
-        for split, samples in splits.items():
-            for sample in samples:
-                digest.update(f"{kind}/{split}/{sample.grade}".encode())
-                for file in _files(sample):
-                    digest.update(hashlib.sha256(file.read_bytes()).digest() if file else b"none")
-    return digest.hexdigest()
-
-
-def _files(sample: Sample) -> tuple[Path | None, ...]:
-    return sample.path, sample.mask, sample.twin

@@ -10,6 +10,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.site_data import SiteData
 from hqgnet.robustness.guides import DRAWS
 
+UNSPREAD = "No ± beside figures in which no training has a part: they are the same for every seed."
 _SILENT = ("learning_rate", "betas", "adversarial")
 
 
@@ -27,7 +28,7 @@ def head(
         experiment: On which the rows lay their changes.
         budget: Steps.
         data: The sites.
-        planned: What was asked for.
+        planned: What is finished.
     """
     return list(_lines(table, experiment, budget, data, planned))
 
@@ -39,7 +40,7 @@ def _lines(
     data: Sequence[SiteData],
     planned: Sequence[Planned],
 ) -> Iterator[str]:
-    seeds = ", ".join(map(str, dict.fromkeys(one.seed for one in planned)))
+    seeds = sorted({one.seed for one in planned})
     names = ", ".join(site.config.name for site in data)
     lq, hq, test = (
         sum(len(images[split]) for images in (getattr(site, kind) for site in data))
@@ -48,12 +49,19 @@ def _lines(
     yield (
         f"{experiment.name}: {experiment.modality}, {experiment.image_size} pixels, preset "
         f"{experiment.preset}; sites {names}, pooled: {lq} LQ and {hq} HQ training images; judged on "
-        f"{test} LQ test images; {'seeds' if ',' in seeds else 'seed'} {seeds}."
+        f"{test} LQ test images; {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}."
     )
+    if len(seeds) > 1 and any(_is_fixed(one, table) for one in planned):
+        yield UNSPREAD
     yield from _training(table, experiment, budget, planned)
     if any(metric.endswith("_image") for metric in table.metrics[experiment.modality]):
         yield "Figures of segmentation beside the paper's are means over images; pooled ones are over pixels."
     yield "The paper's figures are of its own images and budget: compare differences between rows, not cells."
+
+
+def _is_fixed(planned: Planned, table: Table) -> bool:
+    """Return whether what a table tells of a row is the same for every seed."""
+    return planned.stage is None or (planned.row.has_fixed_images and table.judges == "images")
 
 
 def _training(table: Table, experiment: Experiment, budget: int, planned: Sequence[Planned]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from hqgnet.data.site_data import SiteData
 from hqgnet.downstream_config import Task
 from hqgnet.evaluation import evaluate_site
 from hqgnet.guidance import site_guidance
+from hqgnet.metrics.names import GRADING, IMAGE_METRICS, SEGMENTATION
 from hqgnet.model_file import TASK_TRAINED, Model, load_model
 from hqgnet.networks import Networks, networks_of
 from hqgnet.networks.pretrained import load_pretrained
@@ -45,6 +46,13 @@ class Verdict:
     figures: Figures
     sites: dict[str, Figures]
     gaps: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def counted_by(metric: str) -> str:
+    """Return the name under which it is counted which images have a metric, as in ``Verdict.gaps``."""
+    if metric in IMAGE_METRICS:
+        return metric
+    return GRADING if metric.startswith("grade_") else SEGMENTATION
 
 
 class UntouchedNetworks(Networks):
@@ -80,11 +88,12 @@ def judge_row(
     for site in data:
         guide = site_guidance(networks, site, experiment, device, model.guidance)
         scores = _scores(networks, site, guide, experiment, with_task=with_task)
-        total, sites[site.config.name] = total + scores, scores.row()
+        total, sites[site.config.name] = total + scores, scores
     figures = total.row()
     if table.noises:
-        figures |= _under_noise(model, table, data, device, planned.seed)
-    return Verdict(figures, sites, {name: (gap.counted, gap.text) for name, gap in total.gaps().items()})
+        figures |= _under_noise(model, table, data, sites, device, planned.seed)
+    gaps = {name: (gap.counted, gap.text) for name, gap in total.gaps().items()}
+    return Verdict(figures, {name: scores.row() for name, scores in sites.items()}, gaps)
 
 
 def _model(planned: Planned, out: Path, device: torch.device) -> Model:
@@ -107,9 +116,18 @@ def _scores(
 
 
 def _under_noise(
-    model: Model, table: Table, data: Sequence[SiteData], device: torch.device, seed: int
+    model: Model,
+    table: Table,
+    data: Sequence[SiteData],
+    sites: Mapping[str, SiteScores],
+    device: torch.device,
+    seed: int,
 ) -> Figures:
-    """Return the table's metrics under noise on the guide: means over the sites, weighed by images."""
+    """Return the table's metrics under noise on the guide: means over sites.
+
+    A site weighs as many images as have the metric without noise: so the figures are means over the same
+    images as those without noise, of which masks and the like make fewer than there are.
+    """
     metrics = table.metrics[model.experiment.modality]
     sums: dict[str, tuple[float, int]] = {}
     for site in data:
@@ -120,8 +138,9 @@ def _under_noise(
         for condition in conditions:
             for metric in metrics:
                 value = finite(spread(found, condition, metric).mean)
-                if value is not None:
+                counted = sites[site.config.name].counted(counted_by(metric))
+                if value is not None and counted:
                     name = f"{metric}{NOISE_MARK}{condition.name} {condition.strength:g}_enhanced"
                     total, images = sums.get(name, (0.0, 0))
-                    sums[name] = total + value * found.images, images + found.images
+                    sums[name] = total + value * counted, images + counted
     return {name: total / images for name, (total, images) in sums.items()}

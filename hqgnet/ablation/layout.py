@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from hqgnet.ablation.judging import NOISE_MARK
-from hqgnet.ablation.results import Cell, Finished, cell_of, metrics_in
+from hqgnet.ablation.judging import NOISE_MARK, counted_by
+from hqgnet.ablation.results import Cell, Finished, cell_of, is_trained, metrics_in
 from hqgnet.ablation.tables import Judges, Row, Table
 from hqgnet.config import Modality
-from hqgnet.metrics.names import GRADING, IMAGE_METRICS, SEGMENTATION
+from hqgnet.metrics.names import IMAGE_METRICS
 
 _MISSING = "n/a"
 _NO_GAP = (math.inf, "")
@@ -82,18 +82,22 @@ def _gaps(rows: Mapping[Row, Sequence[Finished]], names: Sequence[str]) -> Itera
     for name in names:
         told: dict[tuple[int, str], list[str]] = {}
         for row, found in rows.items():
-            counted, why = min(finished.verdict.gaps.get(_counted_by(name), _NO_GAP) for finished in found)
+            counted, why = min(finished.verdict.gaps.get(counted_by(name), _NO_GAP) for finished in found)
             if why:
                 told.setdefault((int(counted), why), []).append(row.title)
         for (counted, why), titles in told.items():
             yield f"{_title(name)}: of {counted} images ({why}): {', '.join(titles)}"
 
 
-def _counted_by(metric: str) -> str:
-    """Return the name under which gaps of a metric are kept."""
-    if metric in IMAGE_METRICS:
-        return metric
-    return GRADING if metric.startswith("grade_") else SEGMENTATION
+def _row_titles(rows: Mapping[Row, Sequence[Finished]]) -> dict[Row, str]:
+    """Return the titles; beside that of a row that lacks seeds of the table, how many it has."""
+    seeds = {finished.seed for found in rows.values() for finished in found}
+    return {
+        row: f"{row.title} ({len(found)} of {len(seeds)} seeds)"
+        if is_trained(found) and len(found) < len(seeds)
+        else row.title
+        for row, found in rows.items()
+    }
 
 
 def _beside(
@@ -104,11 +108,11 @@ def _beside(
     header = ["Methods"]
     for name in names:
         header += [_title(name), "paper"] if told[name] else [_title(name)]
-    lines = [header]
+    lines, titles = [header], _row_titles(rows)
     for row, found in rows.items():
-        line = [row.title]
+        line = [titles[row]]
         for name in names:
-            line.append(_write(cell_of(found, name), name))
+            line.append(_write(cell_of(row, found, name), name))
             line += [table.cell(modality, name, row)] if told[name] else []
         lines.append(line)
     return lines
@@ -118,10 +122,11 @@ def _below(
     table: Table, modality: Modality, rows: Mapping[Row, Sequence[Finished]], names: Sequence[str]
 ) -> list[list[str]]:
     """Rows as in Table V: a column a row of ours; the paper's figures in the line below."""
-    lines = [["Metrics", "", *(row.title for row in rows)]]
+    lines = [["Metrics", "", *_row_titles(rows).values()]]
     for name in names:
         cells = [table.cell(modality, name, row) for row in rows]
-        lines.append([_title(name), "ours", *(_write(cell_of(found, name), name) for found in rows.values())])
+        ours = (_write(cell_of(row, found, name), name) for row, found in rows.items())
+        lines.append([_title(name), "ours", *ours])
         lines += [["", "paper", *cells]] if any(cells) else []
     return lines
 

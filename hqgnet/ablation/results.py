@@ -11,17 +11,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hqgnet.ablation.judging import Verdict
+from hqgnet.ablation.judging import Verdict, counted_by
 from hqgnet.ablation.stages import Planned
 from hqgnet.ablation.tables import Row, Table
 from hqgnet.config import Modality
 from hqgnet.errors import DataError, Problem
 from hqgnet.files import make_folder, write_atomically
+from hqgnet.metrics.names import IMAGE_METRICS
 from hqgnet.report.figures import finite
 from hqgnet.scores import Row as Figures
 
 ENHANCED = "_enhanced"
 ALL_SITES = "all"
+_SEED = "seed-"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Cell:
 
     Attributes:
         mean: Over seeds; None where there is no figure.
-        standard_deviation: Of the sample of seeds; None for fewer than two.
+        standard_deviation: Of the sample of seeds; None for fewer than two, and where no training has a
+            part in the figure: that it is the same for every seed is not measured.
         values: By seed.
     """
 
@@ -59,7 +62,14 @@ class Cell:
 
 def row_file(out: Path, table: Table, row: Row, seed: int) -> Path:
     """Return where a row's figures lie."""
-    return out / table.name / f"seed-{seed}" / row.name / "row.json"
+    return out / table.name / f"{_SEED}{seed}" / row.name / "row.json"
+
+
+def seeds_in(out: Path, table: Table, row: Row) -> list[int]:
+    """Return the seeds of which there are a row's figures, whichever call made them, in order."""
+    names = [file.parents[1].name for file in (out / table.name).glob(f"{_SEED}*/{row.name}/row.json")]
+    numbers = [name.removeprefix(_SEED) for name in names]
+    return sorted({int(number) for number in numbers if number.isdecimal()})
 
 
 def write_row(out: Path, table: Table, planned: Planned, verdict: Verdict) -> None:
@@ -95,11 +105,18 @@ def _model(planned: Planned) -> str | None:
     return planned.stage.model.as_posix() if planned.stage else None
 
 
-def cell_of(rows: Sequence[Finished], metric: str) -> Cell:
+def is_trained(found: Sequence[Finished]) -> bool:
+    """Return whether a training has a part in a row's figures, so that they differ between seeds."""
+    return any(finished.model is not None for finished in found)
+
+
+def cell_of(row: Row, found: Sequence[Finished], metric: str) -> Cell:
     """Return a figure of enhanced images over a row's seeds."""
-    values = {found.seed: finite(found.verdict.figures.get(metric + ENHANCED)) for found in rows}
+    values = {finished.seed: finite(finished.verdict.figures.get(metric + ENHANCED)) for finished in found}
     known = [value for value in values.values() if value is not None]
-    deviation = statistics.stdev(known) if len(known) > 1 else None
+    fixed = row.has_fixed_images and counted_by(metric) in IMAGE_METRICS
+    varies = is_trained(found) and not fixed
+    deviation = statistics.stdev(known) if varies and len(known) > 1 else None
     return Cell(statistics.fmean(known) if known else None, deviation, values)
 
 
@@ -131,7 +148,8 @@ def to_json(
                 "title": row.title,
                 "models": {finished.seed: finished.model for finished in found},
                 "figures": {
-                    name: asdict(cell_of(found, name)) | {"paper": table.cell(modality, name, row) or None}
+                    name: asdict(cell_of(row, found, name))
+                    | {"paper": table.cell(modality, name, row) or None}
                     for name in names
                 },
                 "gaps": {finished.seed: finished.verdict.gaps for finished in found},

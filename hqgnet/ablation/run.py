@@ -14,7 +14,7 @@ from hqgnet.ablation.claim import claim
 from hqgnet.ablation.head import head
 from hqgnet.ablation.judging import judge_row
 from hqgnet.ablation.layout import table_text
-from hqgnet.ablation.results import Finished, read_row, row_file, to_csv, to_json, write_row
+from hqgnet.ablation.results import Finished, read_row, seeds_in, to_csv, to_json, write_row
 from hqgnet.ablation.stages import Planned, plan
 from hqgnet.ablation.tables import Row, Table
 from hqgnet.ablation.training import Say, train_stage
@@ -62,8 +62,8 @@ def ablate(
         say: Told how it goes.
 
     Returns:
-        The table as text, and as in ``table.json``. Rows that an earlier call finished are in it, rows that
-        nobody asked for yet are not.
+        The table as text, and as in ``table.json``. Rows and seeds that an earlier call finished are in it,
+        rows that nobody asked for yet are not.
 
     Raises:
         ConfigurationError: If rows, experiment and sites do not fit together, or the folder holds something
@@ -71,13 +71,16 @@ def ablate(
         DataError: If images cannot be used.
         OutputError: If results cannot be written.
     """
-    planned = _plan(asked, asked.rows)
+    planned = _plan(asked, asked.rows, asked.seeds)
     _check_labels(planned, data)
     claim(asked.out, asked.experiment, asked.budget, data)
     for one in planned:
         _finish(one, asked, data, device, say)
-    rows = _finished(asked)
-    lines = head(asked.table, asked.experiment, asked.budget, data, _plan(asked, list(rows)))
+    there = _finished(asked)
+    rows: dict[Row, list[Finished]] = {}
+    for one, finished in there:
+        rows.setdefault(one.row, []).append(finished)
+    lines = head(asked.table, asked.experiment, asked.budget, data, [one for one, _ in there])
     text = table_text(asked.table, asked.experiment.modality, rows, lines)
     whole = to_json(asked.table, asked.experiment.modality, rows, lines)
     folder = asked.out / asked.table.name
@@ -87,13 +90,13 @@ def ablate(
     return text, whole
 
 
-def _plan(asked: Ablation, rows: Sequence[Row]) -> list[Planned]:
+def _plan(asked: Ablation, rows: Sequence[Row], seeds: Sequence[int]) -> list[Planned]:
     return plan(
         asked.table,
         rows,
         asked.experiment,
         asked.budget,
-        asked.seeds,
+        seeds,
         asked.where,
         with_downstream=asked.with_downstream,
     )
@@ -123,17 +126,12 @@ def _finish(
     say(f"{title}: judged")
 
 
-def _finished(asked: Ablation) -> dict[Row, list[Finished]]:
-    """Return the rows that are finished, in the table's order."""
-    rows: dict[Row, list[Finished]] = {}
+def _finished(asked: Ablation) -> list[tuple[Planned, Finished]]:
+    """Return what is finished of the table, whichever call made it: rows in the table's order, then seeds."""
+    there = []
     for row in asked.table.rows:
-        if row not in asked.rows and not _is_there(asked, row):
-            continue
-        found = [read_row(asked.out, asked.table, planned) for planned in _plan(asked, [row])]
-        rows[row] = [finished for finished in found if finished is not None]
-    return {row: found for row, found in rows.items() if found}
-
-
-def _is_there(asked: Ablation, row: Row) -> bool:
-    """Return whether an earlier call may have finished a row."""
-    return any(row_file(asked.out, asked.table, row, seed).exists() for seed in asked.seeds)
+        for planned in _plan(asked, [row], seeds_in(asked.out, asked.table, row)):
+            finished = read_row(asked.out, asked.table, planned)
+            if finished is not None:
+                there.append((planned, finished))
+    return there

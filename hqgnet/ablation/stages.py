@@ -178,7 +178,7 @@ class _Planner:
         teaches = table.judges != "images" or with_downstream
         # A finished downstream network that is not to be trained judges every row as it is.
         teaches = teaches and downstream.trained_in_cooperate
-        if row.kind == "untouched" or row.is_classical:
+        if row.has_fixed_images:
             sees = "original" if row.kind == "untouched" else "enhanced"
             alone = self._alone(None, sees)
             return Planned(row, self._seed, alone.experiment, alone if teaches else None)

@@ -36,6 +36,11 @@ class Row:
         """Whether the enhancer needs no training."""
         return self.changes.get("method") in CLASSICAL_METHODS
 
+    @property
+    def has_fixed_images(self) -> bool:
+        """Whether no training has a part in its images, so that they are the same for every seed."""
+        return self.kind == "untouched" or self.is_classical
+
 
 @dataclass(frozen=True, eq=False)
 class Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,57 +12,23 @@ import torch
 import yaml
 
 from hqgnet import cli
-from hqgnet.ablation.catalogue import rows_named, table_named
+from hqgnet.ablation.catalogue import table_named
 from hqgnet.ablation.judging import Verdict
 from hqgnet.ablation.layout import table_text
 from hqgnet.ablation.results import Finished
-from hqgnet.ablation.run import Ablation, ablate
+from hqgnet.ablation.run import ablate
 from hqgnet.config import Experiment
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.data.synthetic.sites import make_sites
 from hqgnet.errors import ConfigurationError, ExitCode
 from hqgnet.model_file import load_model
-
-CPU = torch.device("cpu")
-
-
-def asked(out: Path, experiment: Experiment, name: str, *rows: str, **changes: Any) -> Ablation:
-    table = table_named(name)
-    given: dict[str, Any] = {"budget": 2, "seeds": (1,)} | changes
-    return Ablation(table, rows_named(table, rows), experiment, "experiment.yaml", out=out, **given)
+from tests.unit.ablation.questions import CPU, asked
 
 
 def models(out: Path) -> dict[str, int]:
     """When each model of a folder was written."""
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
-
-
-@pytest.fixture(scope="module")
-def site(tiny_site_files: list[Path]) -> list[SiteData]:
-    return [SiteData.open(load_site_config(tiny_site_files[0]))]
-
-
-@pytest.fixture(scope="module")
-def experiment(tiny_experiment: Experiment) -> Experiment:
-    """As the tiny one, with nothing given that a method's own default may stand for."""
-    given = tiny_experiment.model_dump(exclude={"training"})
-    del given["ablation"], given["downstream"], given["stillgan"], given["enlightengan"]
-    return Experiment.model_validate(given | {"training": {"batch_size": 1}})
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment, site: list[SiteData]) -> Path:
-    """Two rows of Table Va with two seeds; not to be changed."""
-    out = tmp_path_factory.mktemp("table") / "out"
-    ablate(asked(out, experiment, "Va", "learnable", "guidance", seeds=(1, 2)), site, CPU, lambda told: None)
-    return out
-
-
-@pytest.fixture
-def results(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished rows."""
-    return Path(shutil.copytree(finished, tmp_path / "results", copy_function=shutil.copy2))
 
 
 def test_a_second_call_trains_and_judges_nothing(
