@@ -124,5 +124,6 @@ def _cell(row: Row, column: Column) -> str:
     if original is None or enhanced is None:
         return "n/a"
     places = column.decimals
-    gain = f" ({enhanced - original:+.{places}f})" if column.gain else ""
-    return f"{original:.{places}f} -> {enhanced:.{places}f}{gain}"
+    # z: no minus before a zero.
+    gain = f" ({enhanced - original:+z.{places}f})" if column.gain else ""
+    return f"{original:z.{places}f} -> {enhanced:z.{places}f}{gain}"

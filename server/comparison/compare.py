@@ -10,7 +10,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from hqgnet.config import Experiment
+from hqgnet.data.digest import content_digest
 from hqgnet.data.site_config import SiteConfig
+from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.exchange.groups import has_personal_model
 from hqgnet.files import write_atomically
@@ -66,7 +68,7 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
         display: Shows a federation's progress.
 
     Raises:
-        ConfigurationError: If files do not fit together, or ``out`` holds a comparison of another kind.
+        ConfigurationError: If files do not fit together, or ``out`` holds a comparison of something else.
         DataError: If a site's images cannot be used.
         RunFailedError: If a federation ends without a result.
     """
@@ -78,7 +80,8 @@ def compare(comparison: Comparison, say: Say, display: Callable[[], Display]) ->
     by_name = {config.name: file for config, file in zip(configs, files, strict=True)}
     steps = comparison.finetune_steps or max(1, total_steps(experiment) // 10)
     merged = read_variants(comparison.experiment, comparison.variants) if comparison.variants else {}
-    claim = claimed(comparison.out, experiment, by_name, steps, merged)
+    images = {config.name: content_digest(SiteData.open(config)) for config in configs}
+    claim = claimed(comparison.out, experiment, images, steps, merged, say)
     runs: dict[str | None, Run] = {None: Run(comparison.experiment, experiment)}
     variants = dict(claim.get("variants", {}))
     if variants:

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hqgnet.metrics.names import LOWER_IS_BETTER
+from hqgnet.report.figures import figure
 from server.comparison.figures import is_downstream
 from server.comparison.judging import ORIGINAL, Value
 
 DRAWS = 2000
 _CONFIDENCE = 95.0
+_FEWEST_IMAGES = 2
 Images = npt.NDArray[np.float64]
 
 
@@ -24,14 +26,15 @@ class Estimate:
 
     Attributes:
         mean: Over images; over seeds first.
-        low: 2.5th percentile of the bootstrap's means.
-        high: 97.5th percentile.
+        low: 2.5th percentile of the bootstrap's means; None where a site has fewer than two images: drawn
+            from one alone, all means are the same.
+        high: 97.5th percentile, likewise.
         images: How many images have the figure.
     """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     images: int
 
 
@@ -50,7 +53,10 @@ class Difference(Estimate):
         """Whether the interval, which is over images, leaves out 0, and every seed is on the same side of it.
 
         Training with an adversary ends elsewhere with another seed; no interval over images knows of that.
+        Where there is no interval, nothing is clear.
         """
+        if self.low is None or self.high is None:
+            return False
         return not self.low <= 0 <= self.high and len({seed > 0 for seed in self.seeds.values()}) == 1
 
 
@@ -88,11 +94,15 @@ def build_matrix(values: Sequence[Value], metric: str, *, draws: int = DRAWS) ->
     images = per_image(values, metric)
     arrays = {pair: np.array(list(figures.values())) for pair, figures in images.items()}
     resampled = {pair: _resampled(array, pair[1], draws) for pair, array in arrays.items()}
-    cells = {pair: _estimate(array, resampled[pair]) for pair, array in arrays.items()}
+    cells = {
+        pair: Estimate(float(array.mean()), *_interval(resampled[pair], [array]), len(array))
+        for pair, array in arrays.items()
+    }
     mean, worst, seeds = {}, {}, {}
     for model in dict.fromkeys(model for model, _ in images):
         pairs = [pair for pair in images if pair[0] == model]
-        low, high = _interval(np.mean([resampled[pair] for pair in pairs], axis=0))
+        drawn = np.mean([resampled[pair] for pair in pairs], axis=0)
+        low, high = _interval(drawn, [arrays[pair] for pair in pairs])
         whole = float(np.mean([cells[pair].mean for pair in pairs]))
         mean[model] = Estimate(whole, low, high, sum(cells[pair].images for pair in pairs))
         worst_of = max if metric in LOWER_IS_BETTER else min
@@ -123,8 +133,9 @@ class Verdict:
         better: Those at which the federated model beats the site's own.
         clearly: Those of them at which the difference is clear of 0 (:attr:`Difference.is_clear`).
         kept: Share of the pooled model's gain over the originals that the federation keeps, mean over sites;
-            None without a pooled gain, and for figures of the downstream network: every model brings its own,
-            so there is no one figure of the originals that all gains begin at.
+            None without a pooled gain that the figure's decimals show, and for figures of the downstream
+            network: every model brings its own, so there is no one figure of the originals that all gains
+            begin at.
         kept_over_alone: The same over the sites' own models.
     """
 
@@ -158,12 +169,13 @@ def verdict(values: Sequence[Value], matrix: Matrix, *, draws: int = DRAWS) -> V
         return sign * float(np.mean(means)) if sites and len(means) == len(sites) else None
 
     federation, pooled = total("federated"), total("pooled")
+    decimals = figure(matrix.metric).decimals
     return Verdict(
         tuple(sites),
         tuple(better),
         tuple(clearly),
-        None if is_downstream(matrix.metric) else _share(federation, pooled, total(ORIGINAL)),
-        _share(federation, pooled, total("alone {site}")),
+        None if is_downstream(matrix.metric) else _share(federation, pooled, total(ORIGINAL), decimals),
+        _share(federation, pooled, total("alone {site}"), decimals),
     )
 
 
@@ -190,7 +202,8 @@ def differences(
         drawn = np.mean([_resampled(change, site, draws) for site, change in pairs.items()], axis=0)
         seeds = {seed: _mean_over_sites(_mean_over_seeds([one])) for seed, one in of_seeds.items()}
         count = sum(map(len, pairs.values()))
-        found[model] = Difference(_mean_over_sites(pairs), *_interval(drawn), count, seeds)
+        interval = _interval(drawn, pairs.values())
+        found[model] = Difference(_mean_over_sites(pairs), *interval, count, seeds)
     return found
 
 
@@ -220,8 +233,11 @@ def _mean_over_sites(pairs: Mapping[str, Images]) -> float:
     return float(np.mean([change.mean() for change in pairs.values()]))
 
 
-def _share(federated: float | None, pooled: float | None, base: float | None) -> float | None:
-    if federated is None or pooled is None or base is None or pooled <= base:
+def _share(federated: float | None, pooled: float | None, base: float | None, decimals: int) -> float | None:
+    if federated is None or pooled is None or base is None:
+        return None
+    # A gain that is written as 0.00 is noise: shares of it are of any size.
+    if round(pooled - base, decimals) <= 0:
         return None
     return (federated - base) / (pooled - base)
 
@@ -243,12 +259,15 @@ def _resampled(images: Images, site: str, draws: int) -> Images:
     return np.asarray(images[chosen].mean(axis=1))
 
 
-def _estimate(images: Images, resampled: Images) -> Estimate:
-    low, high = _interval(resampled)
-    return Estimate(float(images.mean()), low, high, len(images))
+def _interval(resampled: Images, sites: Iterable[Images]) -> tuple[float | None, float | None]:
+    """Return the ends of the interval, or none where a site's images are too few to draw from.
 
-
-def _interval(resampled: Images) -> tuple[float, float]:
+    Args:
+        resampled: The bootstrap's means.
+        sites: The figures that each was drawn from.
+    """
+    if any(len(images) < _FEWEST_IMAGES for images in sites):
+        return None, None
     tail = (100 - _CONFIDENCE) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail])
     return float(low), float(high)

@@ -9,6 +9,8 @@ from server.comparison.judging import ORIGINAL
 from server.comparison.matrix import Difference, Estimate, Matrix, Verdict
 from server.results import Column
 
+_NO_INTERVAL = f"[{NOT_AVAILABLE}]: no interval, since a site has one image alone with this figure"
+
 
 def matrix_text(matrix: Matrix, sites: Sequence[str], column: Column, notes: Sequence[str] = ()) -> str:
     """Return the model x site matrix: mean and 95 % interval over images, mean over sites, worst site.
@@ -34,13 +36,15 @@ def matrix_text(matrix: Matrix, sites: Sequence[str], column: Column, notes: Seq
         total, (site, worst) = matrix.mean[model], matrix.worst[model]
         line.append(_interval(total, decimals))
         line += [_listed(matrix.seeds[model], all_seeds, decimals)] if of_seeds else []
-        line.append(f"{worst:.{decimals}f} ({site})")
+        line.append(f"{worst:z.{decimals}f} ({site})")
         lines.append(line)
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     drawn = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     rule = "-" * max(map(len, drawn))
     title = f"{column.title} ({matrix.metric})"
-    return "\n".join([title, rule, drawn[0], rule, *drawn[1:], *notes])
+    unsure = any(found.low is None for found in (*matrix.cells.values(), *matrix.mean.values()))
+    below = [_NO_INTERVAL, *notes] if unsure else notes
+    return "\n".join([title, rule, drawn[0], rule, *drawn[1:], *below])
 
 
 def verdict_text(verdict: Verdict, metric: str) -> str:
@@ -82,9 +86,12 @@ def differences_text(
 
 def _listed(figures: Mapping[int, float], seeds: Sequence[int], decimals: int, sign: str = "") -> str:
     return ", ".join(
-        f"{figures[seed]:{sign}.{decimals}f}" if seed in figures else NOT_AVAILABLE for seed in seeds
+        f"{figures[seed]:{sign}z.{decimals}f}" if seed in figures else NOT_AVAILABLE for seed in seeds
     )
 
 
 def _interval(found: Estimate, decimals: int) -> str:
-    return f"{found.mean:.{decimals}f} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+    # z: no minus before a zero.
+    if found.low is None or found.high is None:
+        return f"{found.mean:z.{decimals}f} [{NOT_AVAILABLE}]"
+    return f"{found.mean:z.{decimals}f} [{found.low:z.{decimals}f}, {found.high:z.{decimals}f}]"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 LOGGER = logging.getLogger("hqgnet.server")
 Warn = Callable[[str], None]
+Outcome = Literal["completed", "failed", "stopped"]
+"""How a run ended; ``stopped``: somebody interrupted it."""
 
 
 class Tracker(Protocol):
@@ -25,8 +27,12 @@ class Tracker(Protocol):
             values: Finite numbers by name, such as ``validation/psnr_enhanced/site-1``.
         """
 
-    def close(self) -> None:
-        """Bring everything to its place; nothing is given afterwards. May raise anything."""
+    def close(self, outcome: Outcome | None) -> None:
+        """Bring everything to its place; nothing is given afterwards. May raise anything.
+
+        Args:
+            outcome: How the run ended; None where it is not known to be over.
+        """
 
 
 class ForgivingTracker:
@@ -58,18 +64,20 @@ class ForgivingTracker:
         except Exception as error:
             self._give_up(error)
 
-    def close(self) -> None:
-        """Close it, if it is open and has not failed."""
-        if self._tracker is None or self._failed:
+    def close(self, outcome: Outcome | None) -> None:
+        """Close it, if it was opened: one that has failed as well, so that it does not seem to go on."""
+        if self._tracker is None:
             return
         try:
-            self._tracker.close()
+            self._tracker.close(outcome)
         except Exception as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        self._failed = True
         LOGGER.warning("tracking with %s failed", self._name, exc_info=error)
+        if self._failed:
+            return
+        self._failed = True
         remedy = "hqgnet-server track makes the curves anew"
         self._warn(f"{self._name} failed ({told(error)}); the run goes on without it. {remedy}")
 

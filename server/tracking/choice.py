@@ -60,7 +60,7 @@ class Choice:
             return MlflowTracker(self.place, run.experiment, run.folder.name, run.identifier)
         from server.tracking.tensorboard import TensorBoardTracker
 
-        return TensorBoardTracker(Path(self.place) if self.place else run.folder / FOLDER, run.folder.name)
+        return TensorBoardTracker(Path(self.place) if self.place else run.folder / FOLDER, run.identifier)
 
 
 def choose(named: Sequence[str]) -> tuple[Choice, ...]:

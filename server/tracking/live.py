@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from server.progress import Follower
-from server.tracking.base import LOGGER, ForgivingTracker, Warn
+from server.tracking.base import LOGGER, ForgivingTracker, Outcome, Warn
 from server.tracking.choice import Choice, TrackedRun
 from server.tracking.scalars import RowScalars
 
@@ -38,6 +38,7 @@ class LiveTracking:
         self._evaluations = Follower(run.folder / "metrics.jsonl")
         self._scalars = RowScalars()
         self._over = threading.Event()
+        self._outcome: Outcome = "completed"
         self._thread = threading.Thread(target=self._follow, name="tracking", daemon=True)
 
     def __enter__(self) -> Self:
@@ -49,9 +50,14 @@ class LiveTracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Bring the last rows and close the trackers; one that takes too long is left behind."""
+        """Bring the last rows, and close the trackers with how the run ended.
+
+        One that takes too long is left behind.
+        """
         if not self._trackers:
             return
+        if error is not None:
+            self._outcome = "failed" if isinstance(error, Exception) else "stopped"
         self._over.set()
         self._thread.join(_LAST_WORDS_S)
         if self._thread.is_alive():
@@ -67,8 +73,9 @@ class LiveTracking:
             LOGGER.warning("tracking failed", exc_info=error)
             self._warn(f"the run's files cannot be read ({type(error).__name__}); the run goes on without it")
         finally:
+            self._over.wait()  # a run whose files cannot be read here still goes on
             for tracker in self._trackers:
-                tracker.close()
+                tracker.close(self._outcome)
 
     def _forward(self) -> None:
         # In this order: a row of an evaluation is written after the row of its round.

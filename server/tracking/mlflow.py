@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
+from server.tracking.base import Outcome
+
 _TAG = "hqgnet.run"
+_STATUSES: Mapping[Outcome, str] = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 _MOST_AT_ONCE = 1000  # the server takes no more in one request
 
 
@@ -51,9 +54,10 @@ class MlflowTracker:
             self._client.log_batch(self._run, metrics=part)
             self._sent |= {(point.key, point.step) for point in part}
 
-    def close(self) -> None:
-        """Mark MLflow's run as finished."""
-        self._client.set_terminated(self._run, "FINISHED")
+    def close(self, outcome: Outcome | None) -> None:
+        """Mark MLflow's run as finished, failed or killed; a run that may go on stays ``RUNNING``."""
+        if outcome is not None:
+            self._client.set_terminated(self._run, _STATUSES[outcome])
 
     def _points(self, run: Run) -> set[tuple[str, int]]:
         return {

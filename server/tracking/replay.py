@@ -1,13 +1,13 @@
-"""A run's curves made from its files, once it is over."""
+"""A run's curves made from its files, as they stand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqgnet.errors import ConfigurationError, OutputError, Problem
-from server.report.record import read_run
-from server.tracking.base import told
+from hqgnet.errors import ConfigurationError, ExitCode, OutputError, Problem
+from server.report.record import RunRecord, read_run
+from server.tracking.base import Outcome, told
 from server.tracking.choice import Choice, TrackedRun
 from server.tracking.scalars import RowScalars
 
@@ -29,11 +29,21 @@ def replay(folder: Path, choices: Sequence[Choice]) -> int:
     for choice in choices:
         try:
             tracker = choice.open(run)
-            for step, values in steps.items():
-                tracker.scalars(step, values)
-            tracker.close()
+            try:
+                for step, values in steps.items():
+                    tracker.scalars(step, values)
+            finally:
+                tracker.close(_outcome(record))
         except Exception as error:  # each library fails in its own ways
             what = f"does not take the curves ({told(error)})"
             remedy = "Check the place, its space and its server"
             raise OutputError(Problem(str(choice), what, remedy)) from error
     return len(steps)
+
+
+def _outcome(record: RunRecord) -> Outcome | None:
+    if record.state == "completed":
+        return "completed"
+    if record.state != "failed":
+        return None
+    return "stopped" if record.exit_code == ExitCode.INTERRUPTED else "failed"

@@ -10,6 +10,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
+from server.tracking.base import Outcome
+
 _PREFIX = "events"
 _MARK = "@"  # in no host's name, which stands before it in a file's name
 
@@ -22,7 +24,7 @@ class TensorBoardTracker:
 
     Args:
         folder: Where; made if it is missing. Files of other runs and programs in it stay.
-        run: Name of the run's folder; the files' names end with it.
+        run: The run's identifier; the files' names end with it.
 
     Raises:
         OSError: If it cannot be written; so do the methods.
@@ -41,6 +43,6 @@ class TensorBoardTracker:
         self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
         self._writer.flush()
 
-    def close(self) -> None:
-        """Close the file."""
+    def close(self, outcome: Outcome | None) -> None:
+        """Close the file; event files do not tell how a run ended."""
         self._writer.close()

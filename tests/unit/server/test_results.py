@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,16 @@ def test_missing_figures_have_their_reason(
     assert data["gaps"]["bergen"]["psnr"] == {"counted": 0, "reasons": ["no-twin"]}
     # The mean is over the sites that have the figure.
     assert data["site_mean"]["psnr_enhanced"] == 20.0 and data["sites_behind"]["psnr_enhanced"] == 1
+
+
+def test_what_rounds_to_nothing_has_no_minus(
+    judgement: Judgement, tiny_experiment: Experiment, tmp_path: Path
+) -> None:
+    rows = {
+        "aachen": {"images": 1.0, "psnr_original": 20.001, "psnr_enhanced": 19.999},
+        "bergen": {"images": 1.0, "psnr_original": -0.001, "psnr_enhanced": -0.5},
+    }
+    judged = replace(judgement, rows=rows, mean=site_mean(rows)[0])
+    lines = write_table(RunDirectory(tmp_path), tiny_experiment, judged).splitlines()
+    assert lines[4].split("  ")[-1].strip() == "20.00 -> 20.00 (+0.00)"
+    assert lines[5].split("  ")[-1].strip() == "0.00 -> -0.50 (-0.50)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hqgnet.errors import ConfigurationError
 from server.comparison import compare as module
 from server.comparison.cells import Cell, finished, seeds_in
 from server.comparison.compare import Comparison, compare
@@ -130,6 +132,20 @@ def test_a_seed_that_is_half_done_is_left_out_and_told(asked: Comparison) -> Non
     assert any("seed 2 is not finished" in text for text in said)
     assert seeds_in(asked.out) == [1, 2]
     assert {cell.seed for cell in finished(asked.out, ["site-1", "site-2"])} == {1}
+
+
+def test_figures_of_other_images_are_not_mixed_in(asked: Comparison, tmp_path: Path) -> None:
+    sites = Path(shutil.copytree(Path(asked.sites).parents[1], tmp_path / "sites"))
+    mine = replace(asked, sites=str(sites / "*" / "site.yaml"))
+    called(mine, (1,))
+    before = told(asked.out)
+    # The same folder elsewhere is the same; one image that is replaced is another site.
+    called(asked, (1,))
+    image, other = sorted((sites / "site-2").rglob("*lq*/**/*.png"))[:2]
+    shutil.copy(other, image)
+    with pytest.raises(ConfigurationError, match=r"holds a comparison of other images of site-2\b"):
+        called(mine, (2,))
+    assert told(asked.out) == before and seeds_in(asked.out) == [1]
 
 
 def test_a_model_that_is_trained_again_is_judged_again(asked: Comparison) -> None:

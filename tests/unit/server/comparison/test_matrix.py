@@ -110,6 +110,35 @@ def test_no_share_where_pooling_gains_nothing() -> None:
     assert verdict(worse, build_matrix(worse, "psnr")).kept is None
 
 
+@pytest.mark.parametrize(("gain", "share"), [(0.004, None), (0.006, 100.0), (-0.006, None)])
+def test_no_share_of_a_gain_that_is_written_as_nothing(gain: float, share: float | None) -> None:
+    images = [
+        *values("original", "a", [10, 12]),
+        *values("alone a", "a", [10, 12]),
+        *values("pooled", "a", [10 + gain, 12 + gain]),
+        *values("federated", "a", [10.6, 12.6]),
+    ]
+    said = verdict(images, build_matrix(images, "psnr"))
+    wanted = None if share is None else pytest.approx(share)
+    assert said.kept == wanted and said.kept_over_alone == wanted
+    # More decimals are written of SSIM.
+    finer = verdict(of("ssim", images), build_matrix(of("ssim", images), "ssim"))
+    assert (finer.kept is None) == (gain < 0)
+
+
+def test_what_rounds_to_nothing_has_no_minus() -> None:
+    images = [
+        *values("plain", "a", [0, 0, 0], seed=1),
+        *values("plain", "a", [0, 0, 0], seed=2),
+        *values("other", "a", [-0.001, -0.002, 0.001], seed=1),
+        *values("other", "a", [-0.001, -0.002, 0.001], seed=2),
+    ]
+    text = differences_text(differences(images, "psnr", "plain"), "plain", 2, [1, 2])
+    assert text == "other less plain: 0.00 [0.00, 0.00], of each seed +0.00, +0.00"
+    table = matrix_text(build_matrix(images, "psnr"), ["a"], PSNR)
+    assert "-" not in table.splitlines()[-1] and "0.0, 0.0" in table.splitlines()[-1]
+
+
 def test_values_survive_the_file(tmp_path: Path) -> None:
     file = tmp_path / "values.csv"
     write_values(file, [*ALL, *values("odd, name", "a", [None, 0.1 + 0.2])])
@@ -130,10 +159,34 @@ def test_differences_are_of_the_same_images_and_sites_alone() -> None:
     ]
     changes = differences(images, "psnr", "plain")
     assert set(changes) == {"other"}
-    # Site b has one pair of images, site c none: (2 + 1) / 2.
+    # Site b has one pair of images, site c none: (2 + 1) / 2, and no interval.
     found = changes["other"]
-    assert (found.mean, found.low, found.high, found.images) == (pytest.approx(1.5),) * 3 + (4,)
-    assert differences_text(changes, "plain", 2, [1]) == "other less plain: 1.50 [1.50, 1.50], clear of 0"
+    assert (found.mean, found.low, found.high, found.images) == (pytest.approx(1.5), None, None, 4)
+    assert differences_text(changes, "plain", 2, [1]) == "other less plain: 1.50 [n/a]"
+
+
+def test_a_site_of_one_image_has_no_interval_and_nothing_is_clear_there() -> None:
+    images = [
+        *values("federated", "a", [20]),
+        *values("federated", "b", [20, 22]),
+        *values("alone a", "a", [10]),
+        *values("alone b", "b", [11, 12]),
+    ]
+    matrix = build_matrix(images, "psnr")
+    one, two = matrix.cells[("federated", "a")], matrix.cells[("federated", "b")]
+    assert (one.mean, one.low, one.high, one.images) == (20.0, None, None, 1)
+    assert two.low == 20.0 and two.high == 22.0
+    # A mean over sites has no interval either where one of them tells no spread.
+    assert (matrix.mean["federated"].low, matrix.mean["federated"].high) == (None, None)
+    assert matrix.mean["alone b"].low == 11.0
+    said = verdict(images, matrix)
+    assert said.better == ("a", "b") and said.clearly == ("b",)
+    table = matrix_text(matrix, ["a", "b"], PSNR, ["last line"])
+    assert "20.0 [n/a]  21.0 [20.0, 22.0]  20.5 [n/a]" in table
+    assert table.splitlines()[-2:] == [
+        "[n/a]: no interval, since a site has one image alone with this figure",
+        "last line",
+    ]
 
 
 def test_a_difference_that_seeds_disagree_on_is_not_clear() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from server.run_directory import RunDirectory
 from server.tracking import live
-from server.tracking.base import ForgivingTracker
+from server.tracking.base import ForgivingTracker, Outcome
 from server.tracking.choice import Choice, TrackedRun
 from server.tracking.live import LiveTracking
 
@@ -21,7 +21,7 @@ class Recorder:
 
     def __init__(self, fails_at: int = 0) -> None:
         self.points: dict[tuple[str, int], float] = {}
-        self.closed = 0
+        self.closed: list[Outcome | None] = []
         self.hold: threading.Event | None = None
         self._fails_at = fails_at
 
@@ -32,8 +32,8 @@ class Recorder:
             raise OSError(28, "No space left on device")
         self.points |= {(name, step): value for name, value in values.items()}
 
-    def close(self) -> None:
-        self.closed += 1
+    def close(self, outcome: Outcome | None) -> None:
+        self.closed.append(outcome)
 
 
 @pytest.fixture
@@ -74,22 +74,32 @@ def test_rows_are_brought_while_the_run_goes_on_and_one_failure_stops_one_tracke
     good, full = trackers["good"], trackers["full"]
     assert {step for _, step in good.points} == {1, 2, 3, 4}
     assert {step for _, step in full.points} == {1}
-    assert (good.closed, full.closed) == (1, 0)
+    # What the one that failed has is kept, and what it holds open is let go.
+    assert good.closed == full.closed == ["completed"]
     [warning] = warnings
     assert "tensorboard:full failed (OSError" in warning and "No space left" in warning
 
 
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ValueError("of the run"), "failed"),
+        (KeyboardInterrupt("of the run"), "stopped"),
+        (SystemExit("of the run"), "stopped"),
+    ],
+)
 def test_a_run_that_fails_keeps_its_own_error_and_its_last_rows(
-    tmp_path: Path, trackers: dict[str, Recorder]
+    error: BaseException, outcome: Outcome, tmp_path: Path, trackers: dict[str, Recorder]
 ) -> None:
     directory = RunDirectory(tmp_path)
     with (
-        pytest.raises(ValueError, match="of the run"),
+        pytest.raises(type(error), match="of the run"),
         LiveTracking(TrackedRun(tmp_path, "a", "b"), [Choice("tensorboard", "good")], lambda warning: None),
     ):
         add_round(directory, 1)
-        raise ValueError("of the run")
-    assert ("loss/haar/site_mean", 1) in trackers["good"].points and trackers["good"].closed == 1
+        raise error
+    assert ("loss/haar/site_mean", 1) in trackers["good"].points
+    assert trackers["good"].closed == [outcome]
 
 
 def test_a_tracker_that_hangs_does_not_hold_the_run(
@@ -108,10 +118,24 @@ def test_a_tracker_that_hangs_does_not_hold_the_run(
 
 def test_files_that_cannot_be_read_are_a_warning(tmp_path: Path, trackers: dict[str, Recorder]) -> None:
     warnings: list[str] = []
-    with LiveTracking(TrackedRun(tmp_path, "a", "b"), [Choice("tensorboard", "good")], warnings.append):
-        (tmp_path / "rounds.jsonl").write_text("no json\n")
+    add_round(RunDirectory(tmp_path), 1)
+    with (
+        pytest.raises(ValueError, match="of the run"),
+        LiveTracking(TrackedRun(tmp_path, "a", "b"), [Choice("tensorboard", "good")], warnings.append),
+    ):
+        deadline = time.monotonic() + 5
+        while not trackers["good"].points and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with (tmp_path / "rounds.jsonl").open("a") as stream:
+            stream.write("no json\n")
+        while not warnings and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # The run goes on: how it ends is not known yet.
+        assert trackers["good"].closed == []
+        raise ValueError("of the run")
     [warning] = warnings
     assert "cannot be read (JSONDecodeError)" in warning
+    assert trackers["good"].closed == ["failed"]
 
 
 def test_without_trackers_nothing_runs(tmp_path: Path) -> None:
@@ -131,6 +155,21 @@ def test_a_tracker_that_does_not_open_is_tried_once() -> None:
     tracker = ForgivingTracker("mlflow:http://x", refuse, warnings.append)
     tracker.scalars(1, {"a": 1.0})
     tracker.scalars(2, {"a": 1.0})
-    tracker.close()
+    tracker.close("completed")
     assert (len(opened), len(warnings)) == (1, 1)
     assert warnings[0].startswith("mlflow:http://x failed (ConnectionError: away)")
+
+
+def test_a_tracker_that_fails_and_cannot_be_closed_is_warned_of_once() -> None:
+    class Gone(Recorder):
+        def close(self, outcome: Outcome | None) -> None:
+            super().close(outcome)
+            raise ConnectionError("still away")
+
+    gone, warnings = Gone(fails_at=1), []
+    tracker = ForgivingTracker("mlflow:http://x", lambda: gone, warnings.append)
+    tracker.scalars(1, {"a": 1.0})
+    tracker.close("failed")
+    assert gone.closed == ["failed"]
+    [warning] = warnings
+    assert "No space left" in warning

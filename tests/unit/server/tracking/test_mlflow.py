@@ -41,6 +41,29 @@ def test_a_run_is_found_again_and_no_point_is_sent_twice(address: str, tmp_path:
     assert sorted(point.step for point in judged) == list(range(4, 25, 2))
 
 
+def status(address: str) -> str:
+    client = mlflow.MlflowClient(tracking_uri=address)
+    [found] = client.search_runs([client.get_experiment_by_name("trial").experiment_id])
+    return str(found.info.status)
+
+
+def test_mlflow_says_how_the_run_ended(address: str, tmp_path: Path) -> None:
+    runs = {
+        state: write_run(tmp_path / state, state=state, until=3)
+        for state in ("completed", "failed", "stopped", "running")
+    }
+    # One run as its files tell it at four times: all have one identifier.
+    for state, wanted in (
+        ("running", "RUNNING"),
+        ("failed", "FAILED"),
+        ("stopped", "KILLED"),
+        ("running", "RUNNING"),
+        ("completed", "FINISHED"),
+    ):
+        assert command(["track", str(runs[state]), "--to", f"mlflow:{address}"]) == 0
+        assert status(address) == wanted
+
+
 def test_a_server_that_is_away_is_an_error_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,8 @@ from hqgnet.errors import ConfigurationError, ExitCode
 from server.app import main
 from server.cli import main as command
 from server.run_directory import RunDirectory
-from tests.report_samples import write_run
-from tests.unit.server.tracking.event_files import Points, crc32c, read_points
+from tests.report_samples import RUN, write_run
+from tests.unit.server.tracking.event_files import Points, crc32c, read_events, read_points
 
 pytest.importorskip("tensorboardX")
 
@@ -139,6 +139,21 @@ def test_a_finished_run_is_tracked_again_and_others_files_stay(
     assert points["validation/psnr_enhanced/aachen", 4] == np.float32(15.0 * 1.04)
     assert points["round/bytes_down", 7] == 40_000_000  # of two attempts
     assert ("loss/adversarial/aachen", 5) not in points  # NaN
+
+
+def test_runs_whose_folders_have_one_name_keep_their_curves_in_one_place(tmp_path: Path) -> None:
+    curves, identifiers = tmp_path / "curves", ("fedavg-0000000000000001", "fedavg-0000000000000002")
+    for seed, identifier in enumerate(identifiers, 1):
+        run = write_run(tmp_path / f"seed-{seed}" / "fedavg", until=2 + seed)
+        rounds = run / "rounds.jsonl"
+        rounds.write_text(rounds.read_text().replace(RUN, identifier))
+        for _ in range(2):
+            assert command(["track", str(run), "--to", f"tensorboard:{curves}"]) == 0
+    files = {file.name.partition("@")[2]: read_events(file) for file in curves.iterdir()}
+    assert {run: max(event.step for event in events) for run, events in files.items()} == {
+        identifiers[0]: 3,
+        identifiers[1]: 4,
+    }
 
 
 def test_what_is_no_run_cannot_be_tracked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
