@@ -189,9 +189,17 @@ def write_comparison(folder: Path, **changes: Any) -> Path:
 
 
 def write_variants(folder: Path) -> Path:
-    """Write what ``compare --variants`` leaves of two seeds; one variant is better with both, one once."""
+    """Write what ``compare --variants`` leaves of two seeds; one variant is better with both, one once.
+
+    The first variant is the experiment as it stands, of ``better`` images are smaller.
+    """
     folder.mkdir(parents=True)
-    variants = {"plain": None, "better": {"seed": 1}, "luckier": {"seed": 2}}
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "better": {"image_size": 96},
+        "luckier": {"preset": "tiny"},
+    }
+    variants = {name: experiment(name=name, **changed) for name, changed in changes.items()}
     plan = {"experiment": experiment(), "sites": list(SITES[:2]), "variants": variants}
     (folder / "plan.json").write_text(json.dumps(plan))
     gains = {"original": (0, 0), "plain": (3, 4), "better": (4, 6), "luckier": (7, 3)}

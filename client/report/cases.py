@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 from client.report.ordering import SortKey, sort_key
 from client.report.pictures import Pictures, draw
-from hqgnet.config import Modality
+from hqgnet.config import Experiment
 from hqgnet.data.site_files import Sample
+from hqgnet.downstream_config import Task
 from hqgnet.evaluation import Judged, score
-from hqgnet.metrics.names import FULL_REFERENCE, REASON_TEXTS, SEGMENTATION, Reason, metrics_of
+from hqgnet.metrics.names import FULL_REFERENCE, GRADING, REASON_TEXTS, SEGMENTATION, Reason
 from hqgnet.metrics.quality import QualityClassifier
 from hqgnet.report.figures import finite
 from hqgnet.scores import Row, SiteScores
 
-_DOWNSTREAM = ("dice", "auc")
+_OF_IMAGE: dict[Task, tuple[str, ...]] = {"segmentation": ("dice", "auc"), "grading": ("grade_acc",)}
+_OF_ALL: dict[Task, tuple[str, ...]] = {"segmentation": ("dice", "auc"), "grading": ("grade_f1",)}
+_COUNTED_BY = {"dice": SEGMENTATION, "auc": SEGMENTATION, "grade_acc": GRADING}
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,38 @@ class Cases:
 
     Attributes:
         metrics: That are asked of every image.
+        of_all: Figures of the downstream network that all images have together.
         cases: All images, worst first.
         pictures: Of the worst, by number.
         scores: Of all images together.
     """
 
     metrics: tuple[str, ...]
+    of_all: tuple[str, ...]
     cases: list[Case]
     pictures: dict[int, Pictures]
     scores: SiteScores
 
 
 def gather(
-    images: Iterable[Judged], modality: Modality, quality: QualityClassifier | None, *, pictures: int
+    images: Iterable[Judged], experiment: Experiment, quality: QualityClassifier | None, *, pictures: int
 ) -> Cases:
     """Judge all images, and draw the worst.
 
     Args:
         images: From :func:`hqgnet.evaluation.judge`.
-        modality: Of the site.
+        experiment: The model's: says which metrics are taken, and what its downstream network does.
         quality: The site's own classifier, for S_HQ.
         pictures: How many to draw at most.
     """
-    of_images = metrics_of(modality)
-    metrics = (*FULL_REFERENCE, *_DOWNSTREAM, *(name for name in of_images if name not in FULL_REFERENCE))
+    task = experiment.downstream.task
+    first = [name for name in experiment.metrics if name in FULL_REFERENCE]
+    metrics = (*first, *_OF_IMAGE[task], *(name for name in experiment.metrics if name not in first))
     cases: list[Case] = []
     drawn: dict[int, Pictures] = {}
     total = SiteScores()
     for judged in images:
-        scores = score(judged, modality, of_images, quality)
+        scores = score(judged, experiment.modality, experiment.metrics, quality)
         total = total + scores
         row = scores.row()
         missing = {
@@ -87,9 +93,9 @@ def gather(
         if case.number in worst:
             drawn[case.number] = draw(judged)
         drawn = {number: shown for number, shown in drawn.items() if number in worst}
-    return Cases(metrics, cases, drawn, total)
+    return Cases(metrics, _OF_ALL[task], cases, drawn, total)
 
 
 def _reason(metric: str, scores: SiteScores) -> str:
-    gap = scores.gaps().get(SEGMENTATION if metric in _DOWNSTREAM else metric)
+    gap = scores.gaps().get(_COUNTED_BY.get(metric, metric))
     return gap.text if gap else REASON_TEXTS[Reason.NOTHING]

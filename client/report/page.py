@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from client.report.cases import Case, Cases, gather
 from client.report.ordering import told
 from client.report.pictures import LARGEST_SIDE
@@ -70,10 +72,11 @@ def write_report(request: Request) -> Path:
     size = model.experiment.image_size
     guide = site_guidance(model.networks, data, model.experiment, device, model.guidance)
     judged = judge(model.networks, data, guide, size, request.split, with_task=model.task_trained)
-    gathered = gather(judged, config.modality, site_quality(data), pictures=request.images)
+    quality = site_quality(data) if "s_hq" in model.experiment.metrics else None
+    gathered = gather(judged, model.experiment, quality, pictures=request.images)
     path = request.out or Path(config.work) / "report.html"
     make_folder(path.parent)
-    facts = _facts(request, config, model)
+    facts = [*_facts(request, config, model), ("guide", _guide(guide, data))]
     text = page(request, config, gathered, facts, skipped=len(data.skipped))
     write_atomically(path, text.encode(), mode=_OWNER_ONLY)
     return path
@@ -92,6 +95,7 @@ def page(
         skipped: How many of the site's files cannot be read.
     """
     shown = [case for case in gathered.cases if case.number in gathered.pictures]
+    told_of = dict.fromkeys((*gathered.metrics, *gathered.of_all))
     sections = [("figures", "Figures"), ("spread", "Spread over images")]
     if shown:
         sections.append(("cases", "Worst cases"))
@@ -111,7 +115,7 @@ def page(
         cases=[(case, _name(case, config, request), image_cells(case, gathered.metrics)) for case in shown],
         pictures=gathered.pictures,
         largest_side=LARGEST_SIDE,
-        meanings=[(figure(name).title, figure(name).meaning) for name in gathered.metrics],
+        meanings=[(known.title, known.meaning) for known in map(figure, told_of)],
         facts=facts,
         version=__version__,
     )
@@ -134,5 +138,16 @@ def _facts(request: Request, config: SiteConfig, model: Model) -> list[tuple[str
         ("chosen as", str(details.get("chosen", "not told"))),
         ("model file, SHA-256", digest),
         ("judged at, longer side", f"{experiment.image_size} pixels"),
-        ("guide", "the site's first HQ test image, else training image"),
     ]
+
+
+def _guide(guides: Tensor | None, data: SiteData) -> str:
+    """Say what guided the model, from what :func:`hqgnet.guidance.site_guidance` returned."""
+    if guides is None:
+        return "none: this model takes no guide"
+    if not (data.hq["test"] or data.hq["train"]):
+        return "the cue that is stored with the model: the site has no HQ images"
+    kind = "test" if data.hq["test"] else "training"
+    if len(guides) == 1:
+        return f"the site's first HQ {kind} image"
+    return f"for each image one of the site's first {len(guides)} HQ {kind} images, by its number"

@@ -9,7 +9,7 @@ from hqgnet.report.figures import Figure, Tone, difference, figure, finite, writ
 from hqgnet.report.histogram import Histogram, change_histogram
 from hqgnet.report.interval import mean_interval
 
-_POOLED = ("dice", "auc")
+_SEGMENTATION = ("dice", "auc")
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def image_cells(case: Case, metrics: tuple[str, ...]) -> list[Cell]:
 
 
 def site_lines(gathered: Cases) -> list[SiteLine]:
-    """Return the figures of the split: those over images first, then those over all pixels."""
+    """Return the figures of the split: means over images first, then those of all images together."""
     lines = [_over_images(metric, gathered.cases) for metric in gathered.metrics]
     pooled = gathered.scores.row()
-    for metric in _POOLED:
-        known = figure(metric)
+    for metric in gathered.of_all:
+        known, over = figure(metric), "pixels" if metric in _SEGMENTATION else "images"
         if finite(pooled.get(f"{metric}_enhanced")) is not None:
-            cell = _cell(known, pooled, "", metric, f"{known.title}, over all pixels")
+            cell = _cell(known, pooled, "", metric, f"{known.title}, over all {over}")
             lines.append(SiteLine(cell, "n/a: one figure for all images", "n/a", known.meaning))
     return lines
 
@@ -85,7 +85,7 @@ def _over_images(metric: str, cases: list[Case]) -> SiteLine:
         estimate = mean_interval(case.row.get(f"{metric}_{version}") for case in has)
         means[f"{metric}_{version}"] = estimate.mean if estimate else None
     reasons = sorted({case.missing[metric] for case in cases if metric in case.missing})
-    title = f"{known.heading}, mean over images" if metric in _POOLED else known.heading
+    title = f"{known.heading}, mean over images" if metric in _SEGMENTATION else known.heading
     gain = mean_interval(gained)
     if gain is None:
         interval = "n/a"

@@ -153,8 +153,9 @@ def write_bytes(value: object) -> str:
     if known is None:
         return NOT_AVAILABLE
     for unit in ("bytes", "kB", "MB", "GB"):
-        if known < 1000:
-            return f"{known:.0f} {unit}" if unit == "bytes" else f"{known:.3g} {unit}"
+        text = f"{known:.0f}" if unit == "bytes" else f"{known:.3g}"
+        if float(text) < 1000:
+            return f"{text} {unit}"
         known /= 1000
     return f"{known:.4g} TB"
 
@@ -164,7 +165,7 @@ def write_seconds(value: object) -> str:
     known = finite(value)
     if known is None:
         return NOT_AVAILABLE
-    if known < 60:
+    if round(known, 1) < 60:
         return f"{known:.1f} s"
     minutes, seconds = divmod(round(known), 60)
     hours, minutes = divmod(minutes, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from hqgnet.report.frame import BOTTOM, LEFT, RIGHT, TOP, Entry, Frame, colour_c
 from hqgnet.report.scale import Axis
 
 _MOST_MARKS = 30
+"""A series has about so many at most; of more points, only some are marked."""
 _NARROWEST_NAME = 6.0
 """Units of the drawing that a letter of a band's name takes."""
 
@@ -22,7 +24,7 @@ class Series:
         name: In the legend; empty keeps it out.
         points: Round, or other number, and value, in its order; a missing value leaves a gap.
         colour: Number of the series, from 0; None draws it strong, in the colour of text.
-        dashed: Draws a thin broken line without marks.
+        dashed: Draws a thin broken line, on which a point is marked only where it has no neighbour.
     """
 
     name: str
@@ -119,8 +121,9 @@ def line_plot(
     rounds = {number for number, _ in shown}
     across = Axis.over(rounds, LEFT + 8, RIGHT - 8, marks=6, whole=whole)
     up = Axis.over([value for _, value in shown], BOTTOM, TOP)
-    number_of_marks = max(len(points) for _, points in known)
-    drawn = [_draw(one, points, across, up, marked=number_of_marks <= _MOST_MARKS) for one, points in known]
+    longest = max(sum(value is not None for _, value in points) for _, points in known)
+    every = math.ceil(longest / _MOST_MARKS)
+    drawn = [_draw(one, points, across, up, every) for one, points in known]
     told = [text for one, points in known if (text := _tell(one, points, decimals))]
     first, last = min(rounds), max(rounds)
     over = "rounds" if x_title == "round" else f"{x_title} from"
@@ -131,24 +134,25 @@ def line_plot(
         drawn,
         _draw_bands(bands, across, first, last),
         place,
-        _legend(series, chosen=place is not None),
+        _legend(series, drawn, chosen=place is not None),
     )  # fmt: skip
 
 
 def _draw(
-    one: Series, points: Sequence[tuple[float, float | None]], across: Axis, up: Axis, *, marked: bool
+    one: Series, points: Sequence[tuple[float, float | None]], across: Axis, up: Axis, every: int
 ) -> DrawnLine:
-    path, marks, joined = [], [], False
-    for number, value in points:
+    path, marks, count = [], [], 0
+    values = [None, *(value for _, value in points), None]
+    for (number, value), before, after in zip(points, values, values[2:], strict=False):
         if value is None:
-            joined = False
             continue
         x, y = across.place(number), up.place(value)
-        path.append(f"{'L' if joined else 'M'}{x} {y}")
-        joined = True
+        path.append(f"{'M' if before is None else 'L'}{x} {y}")
         # A point without neighbours would not be seen without its mark.
-        if not one.dashed and (marked or len(points) == 1):
+        is_alone = before is None and after is None
+        if is_alone or not (one.dashed or count % every):
             marks.append(mark_path(one.colour or 0, x, y, 2.4 if one.colour is None else 3.0))
+        count += 1
     return DrawnLine(_style(one), "".join(path), "".join(marks))
 
 
@@ -179,10 +183,10 @@ def _draw_bands(bands: Sequence[Band], across: Axis, first: float, last: float) 
     return drawn
 
 
-def _legend(series: Sequence[Series], *, chosen: bool) -> list[Entry]:
+def _legend(series: Sequence[Series], drawn: Sequence[DrawnLine], *, chosen: bool) -> list[Entry]:
     entries = [
-        Entry(one.name, _style(one), "" if one.dashed else mark_path(one.colour or 0, 12, 6, 3), line=True)
-        for one in series
-        if one.name and any(finite(value) is not None for _, value in one.points)
+        Entry(one.name, line.style, mark_path(one.colour or 0, 12, 6, 3) if line.marks else "", line=True)
+        for one, line in zip(series, drawn, strict=True)
+        if one.name and line.path
     ]
     return [*entries, Entry("round of the best model", "chosen", "M12 0L12 12")] if chosen else entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hqgnet.report.figures import present
-from hqgnet.report.frame import Entry
+from hqgnet.report.frame import Entry, mark_path
 from hqgnet.report.lines import Band, LinePlot, Series, line_plot
 from server.report.record import Json, RunRecord
 
@@ -119,7 +119,10 @@ def _shared(plots: list[LinePlot], *, originals: bool) -> list[Entry]:
         if "dashed" not in entry.style and entry.style != "chosen"
     }
     chosen = [entry for plot in plots for entry in plot.legend if entry.style == "chosen"][:1]
-    dashed = [Entry("the site's original images", "mean dashed", line=True)] if originals and plots else []
+    alone = any(line.marks for plot in plots for line in plot.lines if "dashed" in line.style)
+    hollow = mark_path(0, 12, 6, 3) if alone else ""
+    before = Entry("the site's original images", "mean dashed", hollow, line=True)
+    dashed = [before] if originals and plots else []
     # The mean stands last, whichever plot brought it in.
     ordered = sorted(entries.values(), key=lambda entry: entry.label == _MEAN)
     return [*ordered, *dashed, *chosen]

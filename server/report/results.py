@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hqgnet.metrics.names import GRADING, SEGMENTATION
 from hqgnet.report.figures import Figure, Tone, difference, finite, present, write, write_change
 from server.report.record import Json, RunRecord
 
 MEAN = "mean over sites"
+_COUNTED_BY = {"dice": SEGMENTATION, "auc": SEGMENTATION}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,34 @@ class SiteRow:
     cell: Cell
 
 
+@dataclass(frozen=True)
+class Basis:
+    """What a figure's mean over sites is taken from.
+
+    Attributes:
+        sites: That have the figure.
+        judged: How many sites judged the model.
+        images: Of those sites, that have the figure.
+    """
+
+    sites: tuple[str, ...]
+    judged: int
+    images: int
+
+
+def basis(table: Json, figure: Figure) -> Basis:
+    """Return which sites and how many of their images are behind a figure of a final table."""
+    rows: dict[str, Json] = table.get("sites", {})
+    sites = [site for site in sorted(rows) if finite(rows[site].get(f"{figure.name}_enhanced")) is not None]
+    counted = GRADING if figure.name.startswith("grade_") else _COUNTED_BY.get(figure.name, figure.name)
+    images = 0
+    for site in sites:
+        # A site names only metrics that not every image of it has.
+        gap = table.get("gaps", {}).get(site, {}).get(counted, {})
+        images += int(finite(gap.get("counted", rows[site].get("images"))) or 0)
+    return Basis(tuple(sites), len(rows), images)
+
+
 def results(record: RunRecord) -> Results | None:
     """Return the final table; None before the final judgement."""
     table = record.table
@@ -80,7 +110,7 @@ def results(record: RunRecord) -> Results | None:
     behind = [
         f"{figure.title}: {count} of {len(rows)}"
         for figure in figures
-        if (count := int(table.get("sites_behind", {}).get(f"{figure.name}_enhanced", 0))) < len(rows)
+        if (count := len(basis(table, figure).sites)) < len(rows)
     ]
     model = table.get("model", {})
     return Results(

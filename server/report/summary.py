@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hqgnet.errors import ExitCode
+from hqgnet.config import Experiment
+from hqgnet.errors import ConfigurationError, ExitCode
+from hqgnet.exchange.groups import has_personal_model
+from hqgnet.method_config import CLASSICAL_METHODS
 from hqgnet.report.figures import Figure, difference, finite, present, write, write_change, write_seconds
-from server.report.record import RunRecord
-from server.report.results import worse_at
+from hqgnet.yaml_files import validate_mapping
+from server.report.record import Json, RunRecord
+from server.report.results import Basis, basis, worse_at
 
 _IMAGES = {"fundus": "fundus photographs", "ccm": "corneal confocal images", "colonoscopy": "colonoscopies"}
+_METHODS = {"hqgnet": "HQG-Net", "stillgan": "StillGAN", "enlightengan": "EnlightenGAN"}
+_METHODS |= {method: method.upper() for method in CLASSICAL_METHODS}
 
 
 @dataclass(frozen=True)
@@ -84,21 +90,50 @@ def _trained(record: RunRecord) -> str:
     planned = "" if record.state == "completed" else "planned were "
     count = len(record.sites)
     sites = f"{count} site{'' if count == 1 else 's'}" + (f" ({', '.join(record.sites)})" if count else "")
+    personal = _is_personal(plan)
+    whose = " Each site has a model of its own: a part of it never left the site." if personal else ""
+    what = _what_was_trained(plan, kind, shared=personal is False)
     return (
-        f"{sites} trained one enhancer of {kind} together: HQG-Net, preset {plan.get('preset')}, at "
-        f"{plan.get('image_size')} pixels; {planned}{', '.join(phases)}. No image left a site."
+        f"{sites} trained {what}, at {plan.get('image_size')} pixels; {planned}{', '.join(phases)}. "
+        f"No image left a site.{whose}"
     )
+
+
+def _what_was_trained(plan: Json, kind: str, *, shared: bool) -> str:
+    method = str(plan.get("method", "hqgnet"))
+    name = _METHODS.get(method, method)
+    if method in CLASSICAL_METHODS:
+        return f"{'one' if shared else 'a'} downstream network together on {kind} enhanced by {name}"
+    return f"{'one' if shared else 'an'} enhancer of {kind} together: {name}, preset {plan.get('preset')}"
+
+
+def _is_personal(plan: Json) -> bool | None:
+    """Whether a part of the model stays at each site; None where this version cannot read the experiment."""
+    try:
+        return has_personal_model(validate_mapping(plan, Experiment, "experiment.json"))
+    except ConfigurationError:
+        return None
 
 
 def _result(record: RunRecord) -> str:
     mean = (record.table or {}).get("site_mean", {})
     figures = [figure for figure in present([mean], main=True) if figure.better != "neither"]
-    told = [text for figure in figures[:3] if (text := _moved(figure, mean))]
-    if not told:
-        return ""
-    images = f"{finite(mean.get('images')) or 0:.0f}"
-    joined = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
-    return f"On {images} test images, mean over sites, {joined}."
+    told: dict[Basis, list[str]] = {}
+    for figure in figures[:3]:
+        if text := _moved(figure, mean):
+            told.setdefault(basis(record.table or {}, figure), []).append(text)
+    said = "; ".join(f"{_on(of)}, {_joined(texts)}" for of, texts in told.items())
+    return f"{said[0].upper()}{said[1:]}." if said else ""
+
+
+def _on(of: Basis) -> str:
+    images = f"{of.images} test image{'' if of.images == 1 else 's'}"
+    mean = ", mean over sites" if len(of.sites) > 1 else ""
+    return f"on {images} at {len(of.sites)} of {of.judged} site{'' if of.judged == 1 else 's'}{mean}"
+
+
+def _joined(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def _moved(figure: Figure, mean: dict[str, object]) -> str:

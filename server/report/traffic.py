@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 from hqgnet.report.bars import BarPlot, Part, bar_plot
 from hqgnet.report.figures import finite, write_bytes, write_seconds
@@ -46,7 +47,7 @@ def traffic(record: RunRecord) -> Traffic:
         count = f"{len(judged)} evaluation{'s' if len(judged) > 1 else ''}"
         facts.append((f"{count}, slowest site", write_seconds(_sum(judged, "seconds"))))
     if rounds:
-        facts.append(("median round", write_seconds(sorted(spent)[len(spent) // 2])))
+        facts.append(("median round", write_seconds(median(spent))))
     plots = [
         bar_plot(
             "bytes",

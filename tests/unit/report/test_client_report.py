@@ -72,7 +72,8 @@ def test_figures_are_those_that_the_server_would_be_told(hospital: Hospital, mod
     model, data = load_model(model_file), SiteData.open(load_site_config(site))
     size = model.experiment.image_size
     guide = site_guidance(model.networks, data, model.experiment, torch.device("cpu"))
-    row = evaluate_site(model.networks, data, guide, size, "test", with_task=True).row()
+    metrics = model.experiment.metrics
+    row = evaluate_site(model.networks, data, guide, size, "test", with_task=True, metrics=metrics).row()
     for title, metric, decimals in (
         ("PSNR (dB)", "psnr", 2),
         ("SSIM", "ssim", 3),
@@ -83,6 +84,9 @@ def test_figures_are_those_that_the_server_would_be_told(hospital: Hospital, mod
         cells = [write(row[f"{metric}_{version}"], decimals) for version in ("original", "enhanced")]
         expected = "".join(f'<td class="count">{cell}</td>' for cell in cells)
         assert f'<tr><th scope="row">{title}</th>{expected}' in html, title
+    # Of the site's modality S_HQ and PIQE are usual; this model's experiment does not ask for them.
+    assert not {"s_hq_enhanced", "piqe_enhanced"} & row.keys()
+    assert "S_HQ" not in html and "PIQE" not in html
 
 
 def test_an_image_without_a_figure_says_why(hospital: Hospital, model_file: Path) -> None:

@@ -42,6 +42,25 @@ def test_numbers_are_written_with_signs_and_units() -> None:
     assert figures.write_seconds(61) == "1 min 1 s"
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (999.4, "999 bytes"),
+        (999.6, "1 kB"),
+        (999_400_000, "999 MB"),
+        (999_700_000, "1 GB"),
+        (1e15, "1000 TB"),
+    ],
+)
+def test_bytes_are_rounded_before_their_unit_is_chosen(count: float, text: str) -> None:
+    assert figures.write_bytes(count) == text
+
+
+@pytest.mark.parametrize(("span", "text"), [(59.94, "59.9 s"), (59.97, "1 min 0 s"), (3599.6, "1 h 0 min")])
+def test_seconds_are_rounded_before_their_unit_is_chosen(span: float, text: str) -> None:
+    assert figures.write_seconds(span) == text
+
+
 def test_a_change_is_judged_by_the_metric() -> None:
     assert figures.figure("psnr").tone(-1.0) == "worse"
     assert figures.figure("niqe").tone(-1.0) == "better"
@@ -104,6 +123,36 @@ def test_a_missing_value_leaves_a_gap_in_the_line() -> None:
     assert "a: from 1.000 to 2.000." in plot.frame.description
 
 
+def marks_of(path: str) -> int:
+    return path.count("Z")
+
+
+def test_a_point_without_neighbours_is_marked_in_every_series() -> None:
+    rounds = range(1, 101)
+    alone = [(number, 1.0 if number in (40, 100) else NAN) for number in rounds]
+    dashed = [(number, 2.0 if number in (1, 50, 51) else None) for number in rounds]
+    plot = line_plot("k", "Loss", "no unit", [Series("a", alone, 0), Series("b", dashed, 1, dashed=True)])
+    assert plot is not None
+    assert [marks_of(line.marks) for line in plot.lines] == [2, 1]
+    # The legend shows the marks that are drawn.
+    assert all(entry.mark for entry in plot.legend)
+    once = line_plot("k", "PSNR", "dB", [Series("", [(4, 9.0)], 0, dashed=True), Series("", [(4, 9.5)], 0)])
+    assert once is not None and all(marks_of(line.marks) == 1 for line in once.lines)
+
+
+@pytest.mark.parametrize(("points", "marks"), [(30, 30), (31, 16), (300, 30)])
+def test_long_series_are_marked_here_and_there(points: int, marks: int) -> None:
+    series = [
+        Series("a", [(number, 1.0) for number in range(points)], 0),
+        Series("b", [(number, 2.0) for number in range(points)], 1),
+        Series("c", [(number, 3.0) for number in range(points)], 2, dashed=True),
+    ]
+    plot = line_plot("k", "Loss", "no unit", series)
+    assert plot is not None
+    assert [marks_of(line.marks) for line in plot.lines] == [marks, marks, 0]
+    assert [bool(entry.mark) for entry in plot.legend] == [True, True, False]
+
+
 def test_what_is_higher_is_drawn_higher() -> None:
     plot = line_plot("k", "PSNR", "dB", [Series("a", [(1, 10.0), (5, 20.0)], 0)], chosen=5)
     assert plot is not None
@@ -130,15 +179,37 @@ def test_bars_stand_on_each_other() -> None:
     assert alone.height == pytest.approx(2 * upper.height, abs=0.05)
 
 
-def test_a_histogram_parts_gains_from_losses() -> None:
-    changes = [-0.9, -0.1, 0.0, 0.2, 0.7, 1.4, 2.0, NAN, None]
-    plot = change_histogram("k", figures.figure("psnr"), changes)
+@pytest.mark.parametrize(("name", "gain", "loss"), [("psnr", "better", "worse"), ("niqe", "worse", "better")])
+def test_a_histogram_parts_gains_from_losses_and_from_what_is_unchanged(
+    name: str, gain: str, loss: str
+) -> None:
+    changes = [-0.9, -0.1, -0.004, 0.0, 0.004, 0.2, 0.7, 1.4, 2.0, NAN, None]
+    plot = change_histogram("k", figures.figure(name), changes)
     assert plot is not None
-    assert all(bar.x + bar.width <= plot.zero or bar.x >= plot.zero for bar in plot.bars)
-    assert {bar.style for bar in plot.bars if bar.x >= plot.zero} == {"better"}
-    assert {bar.style for bar in plot.bars if bar.x < plot.zero} == {"worse"}
-    assert (
-        plot.frame.description.startswith("7 images; mean +0.47") and "2 below zero" in plot.frame.description
-    )
-    counted = sum(round(bar.height / (BOTTOM - TOP) * 2) for bar in plot.bars)
-    assert counted == 7
+    (same,) = [bar for bar in plot.bars if bar.style == "same"]
+    assert same.x < plot.zero < same.x + same.width
+    others = [bar for bar in plot.bars if bar is not same]
+    assert all(bar.x + bar.width <= same.x or bar.x >= same.x + same.width for bar in others)
+    assert {bar.style for bar in others if bar.x > plot.zero} == {gain}
+    assert {bar.style for bar in others if bar.x < plot.zero} == {loss}
+    assert plot.frame.description.startswith("9 images; mean +0.37")
+    assert "2 below zero, 3 unchanged" in plot.frame.description
+    assert [round(bar.height / same.height * 3) for bar in plot.bars] == [1, 1, 3, 1, 1, 1, 1]
+    assert [entry.label for entry in plot.legend] == [
+        f"{loss} than the original",
+        "unchanged",
+        f"{gain} than the original",
+        "mean",
+    ]
+
+
+def test_images_that_did_not_change_are_neither_better_nor_worse() -> None:
+    plot = change_histogram("k", figures.figure("ssim"), [0.0, 0.0001, -0.0004])
+    assert plot is not None
+    assert [bar.style for bar in plot.bars] == ["same"]
+    assert "0 below zero, 3 unchanged" in plot.frame.description
+
+
+def test_the_bar_of_unchanged_images_stays_inside_the_plot() -> None:
+    plot = change_histogram("k", figures.figure("psnr"), [0.0, 1.0, 2.0])
+    assert plot is not None and min(bar.x for bar in plot.bars) >= LEFT
