@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import json
 
+from client.few_images import (
+    grading_may_leave,
+    is_enough,
+    mean_may_leave,
+    segmentation_may_leave,
+    without_count,
+)
 from client.refusals import RefusalError
 from client.round_images import images_of_round
 from hqgnet.config import Experiment, PhaseName
@@ -29,8 +36,7 @@ from hqgnet.exchange.update import (
     digest,
 )
 from hqgnet.labels import has_labels
-from hqgnet.metrics.names import GRADING, SEGMENTATION, Reason
-from hqgnet.metrics.segmentation import SegmentationSums
+from hqgnet.metrics.names import GRADING, QUALITY_AUC, SEGMENTATION, Reason
 from hqgnet.scores import SiteScores
 
 _MEGABYTE = 1e6
@@ -206,30 +212,23 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
     The parts are named one by one, so that a part which scores may gain later stays at home until it is
     given its rule here. What is kept back is named as such: a table then says why it has no figure.
     """
-    minimum = max(policy.minimum_images_for_metrics, policy.smallest_count)
     means = {
-        name: sums
+        name: without_count(sums) if name == QUALITY_AUC else sums
         for name, sums in scores.means.items()
-        if _is_allowed(name.rpartition("_")[0], policy)
-        and _is_enough(sums.count, minimum)
-        and _may_be_told(sums.undefined, policy)
+        if _is_allowed(name.rpartition("_")[0], policy) and mean_may_leave(sums, policy)
     }
     segmentation = {
         version: sums
         for version, sums in scores.segmentation.items()
-        if _is_allowed(SEGMENTATION, policy)
-        and _is_over_enough_images(sums, minimum)
-        and all(_may_be_told(figure.undefined, policy) for figure in sums.per_image.values())
+        if _is_allowed(SEGMENTATION, policy) and segmentation_may_leave(sums, scores.images, policy)
     }
     grading = {
         version: sums
         for version, sums in scores.grading.items()
-        if _is_allowed(GRADING, policy)
-        # The sum of a row is the number of images of that level.
-        and all(_is_enough(int(images), minimum) for images in sums.confusion.sum(axis=1) if images)
-        and all(_may_be_told(int(images), policy) for images in (*sums.confusion.flat, sums.undefined))
+        if _is_allowed(GRADING, policy) and grading_may_leave(sums, scores.images, policy)
     }
-    kept_back = {name.rpartition("_")[0] for name in scores.means.keys() - means.keys()}
+    # Without its classifier's AUC, S_HQ itself may still leave.
+    kept_back = {name.rpartition("_")[0] for name in scores.means.keys() - means.keys() - {QUALITY_AUC}}
     kept_back |= {SEGMENTATION} if scores.segmentation.keys() - segmentation.keys() else set()
     kept_back |= {GRADING} if scores.grading.keys() - grading.keys() else set()
     reasons = {
@@ -238,7 +237,7 @@ def leaving_scores(scores: SiteScores, policy: SitePolicy) -> SiteScores:
         if _is_allowed(name, policy) and name not in kept_back
     }
     reasons |= {name: frozenset({Reason.WITHHELD}) for name in kept_back}
-    images = scores.images if _is_enough(scores.images, policy.smallest_count) else 0
+    images = scores.images if is_enough(scores.images, policy.smallest_count) else 0
     return SiteScores(images, means, segmentation, grading, reasons)
 
 
@@ -273,25 +272,3 @@ def _group(name: str) -> str:
 
 def _is_allowed(metric: str, policy: SitePolicy) -> bool:
     return policy.metrics is None or metric in policy.metrics
-
-
-def _is_enough(count: int, minimum: int) -> bool:
-    # By default nothing is withheld, not even sums over no image.
-    return minimum == 1 or count >= minimum
-
-
-def _may_be_told(count: int, policy: SitePolicy) -> bool:
-    """Whether a count of images is not a small one.
-
-    What it stands in is withheld then: told as 0 it would follow from the number of all images.
-    """
-    return not 0 < count < policy.smallest_count
-
-
-def _is_over_enough_images(sums: SegmentationSums, minimum: int) -> bool:
-    """Whether every figure is taken over enough images, or over none.
-
-    A single image with something on its mask would by itself make the histogram of positive scores.
-    """
-    counts = [figure.count for figure in sums.per_image.values()]
-    return minimum == 1 or (max(counts) >= minimum and all(count >= minimum for count in counts if count))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,9 @@ from hqgnet.metrics.sums import MeanSums
 from hqgnet.networks import Networks
 from hqgnet.scores import SiteScores
 from hqgnet.site_quality import site_quality
+
+_WITH_BORDER: tuple[Modality, ...] = ("fundus", "colonoscopy")
+"""Whose cameras leave a black border around what they see."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ def evaluate_site(
     Args:
         metrics: Names of image metrics; those of the site's modality if not given. For S_HQ the site's own
             quality classifier is trained, once.
+
+    Raises:
+        DataError: If a file has gone bad since the site was opened, one of the classifier's training or
+            held-out images included.
     """
     metrics = metrics_of(data.config.modality) if metrics is None else metrics
     quality = site_quality(data) if "s_hq" in metrics else None
@@ -98,8 +105,9 @@ def evaluate_site(
     for judged in judge(networks, data, guidance, image_size, split, with_task=with_task):
         scores = scores + score(judged, data.config.modality, metrics, quality)
     if quality is not None and quality.held_out_auc is not None and scores.images:
-        held_out = MeanSums.of([quality.held_out_auc] * sum(quality.held_out))
-        scores = scores + SiteScores(means={QUALITY_AUC: held_out})
+        # The site's policy holds the count against its minimum: either kind must have so many images.
+        held_out = MeanSums.of([quality.held_out_auc] * min(quality.held_out))
+        scores = replace(scores, means={**scores.means, QUALITY_AUC: held_out})
     return scores
 
 
@@ -111,8 +119,12 @@ def score(
 ) -> SiteScores:
     """Return the scores of one image.
 
-    Metrics without reference are taken inside the original's field of view of a fundus photograph, so that
-    the black border does not count. What an image has no figure of is counted as undefined, with the reason.
+    Metrics without reference are taken inside the original's field of view of a fundus photograph or a
+    colonoscopy frame, so that the black border does not count; an image without a border counts as a whole.
+
+    What an image has no figure of is counted as undefined, with the reason. A metric of the image, or a
+    prediction, that one version lacks is undefined for both: the gain from original to enhanced is then over
+    the same images.
 
     Args:
         judged: The image.
@@ -122,38 +134,57 @@ def score(
     """
     item = judged.item
     images = {"original": item.lq, "enhanced": judged.enhanced[0]}
-    view = field_of_view(item.lq.unsqueeze(0))[0] if modality == "fundus" else None
+    view = field_of_view(item.lq.unsqueeze(0))[0] if modality in _WITH_BORDER else None
     beside = Companions(item.twin, item.mask, view, quality)
     means: dict[str, MeanSums] = {}
     reasons: dict[str, frozenset[Reason]] = {}
     for metric in metrics_of(modality) if metrics is None else metrics:
-        for version, image in images.items():
-            found = measure(metric, image, beside)
-            if isinstance(found, Reason):
-                reasons[metric] = reasons.get(metric, frozenset()) | {found}
-                means[f"{metric}_{version}"] = MeanSums(undefined=1)
-            else:
-                means[f"{metric}_{version}"] = MeanSums.of([found])
-    segmentation: dict[str, SegmentationSums] = {}
-    if item.mask is None:
-        reasons[SEGMENTATION] = frozenset({Reason.NO_MASK})
-    elif not judged.probability:
-        reasons[SEGMENTATION] = frozenset({Reason.NO_TASK})
-    else:
-        mask = item.mask.unsqueeze(0)
-        segmentation = {
-            version: segmentation_update(probability, mask)
-            for version, probability in judged.probability.items()
-        }
-    grading: dict[str, ClassificationSums] = {}
-    if item.grade is None:
-        reasons[GRADING] = frozenset({Reason.NO_GRADE})
-    elif not judged.grades:
-        reasons[GRADING] = frozenset({Reason.NO_TASK})
-    else:
-        truth = torch.tensor([item.grade])
-        grading = {version: classification_update(said, truth) for version, said in judged.grades.items()}
+        found = {version: measure(metric, image, beside) for version, image in images.items()}
+        lacking = frozenset(figure for figure in found.values() if isinstance(figure, Reason))
+        reasons |= {metric: lacking} if lacking else {}
+        for version, figure in found.items():
+            means[f"{metric}_{version}"] = MeanSums(undefined=1) if lacking else MeanSums.of([figure])
+    segmentation, no_segmentation = _segmentation(item.mask, judged.probability)
+    grading, no_grading = _grading(item.grade, judged.grades)
+    reasons |= {SEGMENTATION: frozenset({no_segmentation})} if no_segmentation else {}
+    reasons |= {GRADING: frozenset({no_grading})} if no_grading else {}
     return SiteScores(1, means, segmentation, grading, reasons)
+
+
+def _segmentation(
+    mask: Tensor | None, said: Mapping[str, Tensor]
+) -> tuple[dict[str, SegmentationSums], Reason | None]:
+    """Return the counts by version, and why a figure is undefined; None if all are defined."""
+    if mask is None:
+        return {}, Reason.NO_MASK
+    if not said:
+        return {}, Reason.NO_TASK
+    paired = _finite_or_undefined(said)
+    sums = {version: segmentation_update(one, mask.unsqueeze(0)) for version, one in paired.items()}
+    if paired is not said:
+        return sums, Reason.NOT_FINITE
+    is_whole = not any(figure.undefined for one in sums.values() for figure in one.per_image.values())
+    return sums, None if is_whole else Reason.NOTHING
+
+
+def _grading(
+    grade: int | None, said: Mapping[str, Tensor]
+) -> tuple[dict[str, ClassificationSums], Reason | None]:
+    """Return the counts by version, and why the level is undefined; None if it is defined."""
+    if grade is None:
+        return {}, Reason.NO_GRADE
+    if not said:
+        return {}, Reason.NO_TASK
+    paired, truth = _finite_or_undefined(said), torch.tensor([grade])
+    sums = {version: classification_update(one, truth) for version, one in paired.items()}
+    return sums, None if paired is said else Reason.NOT_FINITE
+
+
+def _finite_or_undefined(said: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the predictions as they are; all NaN, which counts as undefined, if one is not finite."""
+    if all(bool(prediction.isfinite().all()) for prediction in said.values()):
+        return said
+    return {version: torch.full_like(prediction, torch.nan) for version, prediction in said.items()}
 
 
 def write_pictures(

@@ -20,6 +20,22 @@ Summable = TypeVar("Summable", MeanSums, SegmentationSums, ClassificationSums)
 _MEANS = {*(f"{metric}_{version}" for metric in IMAGE_METRICS for version in VERSIONS), QUALITY_AUC}
 _REASONED = {*IMAGE_METRICS, SEGMENTATION, GRADING}
 _PARTS = ("images", "means", "segmentation", "grading", "reasons")
+_SHARE = (0.0, 1.0)
+_RANGES = {
+    "psnr": (0.0, 100.0),
+    "ssim": (-1.0, 1.0),
+    "average_gradient": (0.0, 255.0),
+    "entropy": (0.0, 8.0),
+    "s_hq": _SHARE,
+    "niqe": (0.0, 1e6),
+}
+"""Of figures of an image in [0, 1], smallest and largest."""
+
+_WIDEST = (-1e6, 1e6)
+"""Of the others, far beyond what they can be: 950 dB (SNR of single precision) and 370,000 (BRISQUE)."""
+
+_LARGEST_IMAGE = 4096**2
+"""Pixels of an image at the largest size at which a federation judges."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,10 @@ class SiteScores:
 
     Attributes:
         images: LQ images judged.
-        means: Sums by metric and version, for example ``psnr_enhanced``.
+        means: Sums by metric and version, for example ``psnr_enhanced``; an image counts for both versions
+            or for neither. Besides ``s_hq_auc``, of the site's own quality classifier: not a sum over the
+            judged images, but the figure as often as there are held-out images of the rarer kind, LQ or HQ;
+            the site's policy tells it once.
         segmentation: Confusion counts and score histograms by version; empty where there are no masks.
         grading: Confusion counts of levels by version; empty where there are no grades.
         reasons: Why some images, or all, have no figure: by metric, without version.
@@ -59,11 +78,13 @@ class SiteScores:
     reasons: Mapping[str, frozenset[Reason]] = field(default_factory=dict)
 
     def __add__(self, other: SiteScores) -> SiteScores:
-        """Scores on the union of both sets of images."""
+        """Scores on the union of both sets of images; the AUC of one site's classifier is not among them."""
         names = {**self.reasons, **other.reasons}
+        means = _merged(self.means, other.means)
+        means.pop(QUALITY_AUC, None)
         return SiteScores(
             self.images + other.images,
-            _merged(self.means, other.means),
+            means,
             _merged(self.segmentation, other.segmentation),
             _merged(self.grading, other.grading),
             {
@@ -94,7 +115,7 @@ class SiteScores:
         return row
 
     def counted(self, metric: str) -> int:
-        """Return of how many images a metric has a figure, of enhanced ones where versions differ.
+        """Return how many images have a figure of a metric; of segmentation a Dice.
 
         Args:
             metric: Without version: ``psnr``, ``segmentation``, ``grading``.
@@ -107,11 +128,15 @@ class SiteScores:
         return sums.count if sums else 0
 
     def gaps(self) -> dict[str, Gap]:
-        """Return the metrics that not every image has, with the reasons."""
+        """Return the metrics that not every image has, with the reasons.
+
+        An image with an empty mask lacks a sensitivity and an AUC of its own. Its Dice is defined, and its
+        pixels are in the pooled figures: of that alone there is no gap.
+        """
         return {
             name: Gap(self.counted(name), sorted(found, key=list(Reason).index))
             for name, found in self.reasons.items()
-            if found
+            if Reason.WITHHELD in found or (found and self.counted(name) < self.images)
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -129,7 +154,7 @@ class SiteScores:
         """Read what :meth:`to_json` gave, from a source that is not trusted.
 
         Raises:
-            DataError: If anything is missing, unknown, or of the wrong kind.
+            DataError: If anything is missing, unknown, of the wrong kind, or such as no images could give.
         """
         if not isinstance(data, dict) or set(data) != set(_PARTS):
             raise _malformed(f"has other parts than {', '.join(_PARTS)}")
@@ -140,13 +165,40 @@ class SiteScores:
         segmentation = _mapping(data["segmentation"], set(VERSIONS), "version of the images")
         grading = _mapping(data["grading"], set(VERSIONS), "version of the images")
         reasons = _mapping(data["reasons"], _REASONED, "metric")
-        return cls(
+        scores = cls(
             images,
             {name: MeanSums.from_json(value) for name, value in means.items()},
             {name: SegmentationSums.from_json(value) for name, value in segmentation.items()},
             {name: ClassificationSums.from_json(value, LEVELS) for name, value in grading.items()},
             {name: _read_reasons(value) for name, value in reasons.items()},
         )
+        _check_possible(scores)
+        return scores
+
+
+def _check_possible(scores: SiteScores) -> None:
+    """Check that images could give such sums.
+
+    Raises:
+        DataError: They are over more images than were judged, or a mean lies outside its metric's range.
+    """
+    for name, sums in scores.means.items():
+        # Held-out images of both splits are other images than those judged.
+        if name != QUALITY_AUC and sums.images > scores.images:
+            raise _malformed(f"counts more images for {name} than were judged")
+        limits = _SHARE if name == QUALITY_AUC else _RANGES.get(name.rpartition("_")[0], _WIDEST)
+        if not sums.is_within(*limits):
+            raise _malformed(f"gives an impossible mean of {name}")
+    for segmentation in scores.segmentation.values():
+        figures = segmentation.per_image.values()
+        most = max(figure.images for figure in figures)
+        if most > scores.images or segmentation.pixels > scores.images * _LARGEST_IMAGE:
+            raise _malformed("counts more images or pixels for segmentation than were judged")
+        if not all(figure.is_within(*_SHARE) for figure in figures):
+            raise _malformed("gives an impossible mean of a segmentation figure")
+    for grading in scores.grading.values():
+        if int(grading.confusion.sum()) + grading.undefined > scores.images:
+            raise _malformed("counts more images for grading than were judged")
 
 
 def _merged(first: Mapping[str, Summable], second: Mapping[str, Summable]) -> dict[str, Summable]:

@@ -44,7 +44,7 @@ class Judgement:
         rows: By site.
         mean: Mean over the sites that have the figure.
         sites_behind: How many sites that are, by figure.
-        pooled: The same figures over all images of all sites.
+        pooled: The same figures over all images of all sites; not the AUC of a site's own classifier.
         gaps: By site: metrics that not all of its images have, and why.
         guidance: Mean cue of the sites' HQ images ``(64,)``, of those that lend where there is a bank; None
             if no site lets it go.
@@ -73,6 +73,7 @@ class Judgement:
 class _Answer:
     header: ScoresHeader
     scores: SiteScores
+    row: Row
     guidance: Tensor | None
 
 
@@ -124,7 +125,7 @@ def judge(
             failed[site.name] = error.code
             context.audit.append("evaluation-refused", code=error.code, **facts)
     ordered = {name: answers[name] for name in sorted(answers)}
-    rows = {name: answer.scores.row() for name, answer in ordered.items()}
+    rows = {name: answer.row for name, answer in ordered.items()}
     mean, behind = site_mean(rows)
     pooled = sum((answer.scores for answer in ordered.values()), SiteScores())
     seconds = max((answer.header.seconds for answer in ordered.values()), default=0.0)
@@ -167,7 +168,9 @@ def _read(reply: Reply, request: EvaluateRequest, site: Site, guidance_size: int
         if (vector is None) != (header.guidance_images == 0) or header.guidance_images > site.card.hq.train:
             raise RefusedReplyError(Fault.COUNTS)
         guidance = None if vector is None else torch.tensor(vector)
-        return _Answer(header, SiteScores.from_json(header.scores), guidance)
+        scores = SiteScores.from_json(header.scores)
+        # Figures are computed here, where whatever they raise refuses the reply.
+        return _Answer(header, scores, scores.row(), guidance)
     except (MalformedMessageError, DataError) as error:
         raise RefusedReplyError(Fault.MALFORMED) from error
 

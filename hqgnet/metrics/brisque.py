@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from hqgnet.metrics.grey_region import Region, UnsuitableImageError, figures
+from hqgnet.metrics.grey_region import FLAT, Region, UnsuitableImageError, figures
 from hqgnet.metrics.natural_scene import (
     Floats,
     fit_asymmetric,
@@ -40,9 +40,10 @@ def brisque(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
         field_of_view: (B, 1, H, W) in {0, 1}; found once on the LQ image and used for the enhanced one too.
 
     Returns:
-        (B,) float64, mostly 0 (best) to 100 (worst), at times a little beyond. 100 for an image of one level,
-        by definition here. NaN for an image with NaN inside, below 32 pixels a side, or with too little that
-        is neither flat nor outside; :func:`hqgnet.metrics.scoring.suitability` says which.
+        (B,) float64, lower is better; photographs have about 0 to 100, what is no photograph at times more
+        (one white pixel on black: 216). 100 (``FLAT``) by definition here where an image is too flat for
+        statistics. NaN for an image with NaN inside, below 32 pixels a side, or with hardly a pixel inside;
+        :func:`hqgnet.metrics.scoring.suitability` says which.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -54,13 +55,10 @@ def figure(region: Region) -> float:
     """BRISQUE of one region.
 
     Raises:
-        UnsuitableImageError: Nothing is left to take statistics of.
+        UnsuitableImageError: The field of view holds nothing to take statistics of.
     """
     features = np.concatenate([_features(region), _features(region.halved())])
-    if not np.isfinite(features).all():
-        what = "flat" if region.inside is None else "flat or outside the field of view"
-        raise UnsuitableImageError(f"nearly all of it is {what}")
-    return score_of(features)
+    return score_of(features) if np.isfinite(features).all() else FLAT
 
 
 def score_of(features: Floats) -> float:
@@ -77,15 +75,16 @@ def score_of(features: Floats) -> float:
 
 
 def _features(region: Region) -> Floats:
-    """(18,) features of one scale; NaN where there is nothing to fit."""
+    """(18,) features of one scale; NaN where an image is too flat for a fit."""
     contrast, _ = normalised_contrast(region.grey, "zero")
     clear = region.clear
-    if clear is not None and not clear.any():
-        return np.full(18, np.nan)
     values, counted = contrast[None], None if clear is None else clear[None]
+    products = [neighbour_products(values, counted, shift) for shift in _SHIFTS]
+    if any(both is not None and not both.any() for _, both in products):
+        raise UnsuitableImageError("hardly a pixel and its surroundings lie inside the field of view")
     features = list(fit_symmetric(values, counted))
-    for shift in _SHIFTS:
-        fit = fit_asymmetric(*neighbour_products(values, counted, shift))
+    for product, both in products:
+        fit = fit_asymmetric(product, both)
         features += [fit.shape, fit.mean, fit.left**2, fit.right**2]
     return np.concatenate(features)
 

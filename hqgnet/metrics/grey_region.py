@@ -18,9 +18,12 @@ from hqgnet.metrics.luminance import WEIGHTS
 from hqgnet.metrics.natural_scene import WINDOW_SIDE, Floats, Mask
 
 FLAT = 100.0
-"""Figure of an image of one level only, by definition here: the worst of the scales of BRISQUE and PIQE, and
-far beyond what NIQE gives. An enhancer that ends in flat images then pulls the mean down, where leaving them
-out would flatter it."""
+"""NIQE and BRISQUE, by definition here, of an image that is flat, nearly so, or constant along a direction,
+so that no statistics can be fitted; PIQE has 100 by its own formula where there is no contrast.
+
+Worse than photographs have, but no bound: noise of two levels has a NIQE of 680, and BRISQUE can be 139
+where one pixel alone differs. An enhancer that ends in flat images then makes its mean worse, where leaving
+them out would flatter it."""
 
 
 class UnsuitableImageError(ValueError):
@@ -43,11 +46,6 @@ class Region:
     def levels(self) -> Floats:
         """(N,) levels of the pixels that count."""
         return self.grey.ravel() if self.inside is None else self.grey[self.inside]
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether all pixels have one level."""
-        return bool(np.ptp(self.levels) == 0)
 
     @property
     def clear(self) -> Mask | None:
@@ -86,7 +84,7 @@ def figures(
         images: (B, C, H, W) in [0, 1], C = 1 or 3.
         field_of_view: (B, 1, H, W) in {0, 1}, or None.
         smallest_side: Of the field of view's bounding box, in pixels.
-        figure: Takes a region that is not flat; may raise ``UnsuitableImageError``.
+        figure: Of a region; may raise ``UnsuitableImageError``.
 
     Returns:
         (B,) float64.
@@ -115,16 +113,20 @@ def measure(
         ValueError: The shapes do not fit.
     """
     _check(image, field_of_view)
-    region = _cut(image, field_of_view, smallest_side)
-    return FLAT if region.is_flat else figure(region)
+    return figure(_cut(image, field_of_view, smallest_side))
+
+
+def bounding_box(inside: Mask) -> tuple[slice, slice] | None:
+    """Rows and columns of the smallest rectangle around a field of view (H, W); None if that is empty."""
+    return next(iter(ndimage.find_objects(inside.astype(np.uint8))), None)
 
 
 def _cut(image: Tensor, field_of_view: Tensor | None, smallest_side: int) -> Region:
     inside = None if field_of_view is None else (field_of_view[0, 0] > 0.5).cpu().numpy()
     if inside is not None:
-        if not inside.any():
+        window = bounding_box(inside)
+        if window is None:
             raise UnsuitableImageError("the field of view is empty")
-        window = ndimage.find_objects(inside.astype(np.uint8))[0]
         image, inside = image[..., window[0], window[1]], inside[window]
         inside = None if inside.all() else inside
     height, width = image.shape[-2:]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hqgnet.metrics.full_reference import SSIM_WINDOW, psnr, ssim
+from hqgnet.metrics.grey_region import bounding_box
 from hqgnet.metrics.names import FULL_REFERENCE, SNR, Reason
 from hqgnet.metrics.quality import QualityClassifier, s_hq
 from hqgnet.metrics.scoring import SMALLEST_SIDES
@@ -83,6 +84,6 @@ def _number(figure: Tensor) -> Measured:
 
 
 def _shortest_side(view: Tensor) -> int:
-    """Of the bounding box of a field of view, in pixels."""
-    inside = view[0] > 0.5
-    return int(min(inside.any(0).sum(), inside.any(1).sum()))
+    """Of the bounding box of a field of view, in pixels; 0 if that is empty."""
+    box = bounding_box((view[0] > 0.5).cpu().numpy())
+    return 0 if box is None else min(side.stop - side.start for side in box)

@@ -70,7 +70,7 @@ REASON_TEXTS: Mapping[Reason, str] = MappingProxyType(
         Reason.NO_TASK: "no trained downstream network",
         Reason.NO_CLASSIFIER: "no quality classifier, which takes LQ and HQ training images",
         Reason.TOO_SMALL: "the image is too small for it",
-        Reason.NOT_FINITE: "the image is not finite",
+        Reason.NOT_FINITE: "the image, or what is predicted from it, is not finite",
         Reason.NOTHING: "nothing to measure: an empty or full mask, a flat or empty field of view",
         Reason.WITHHELD: "the hospital's policy keeps it",
     }

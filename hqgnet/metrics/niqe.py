@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from hqgnet.metrics.grey_region import Region, UnsuitableImageError, figures
+from hqgnet.metrics.grey_region import FLAT, Region, UnsuitableImageError, figures
 from hqgnet.metrics.natural_scene import (
     Floats,
+    Mask,
     blocks,
     fit_asymmetric,
     neighbour_products,
@@ -43,9 +44,10 @@ def niqe(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
         field_of_view: (B, 1, H, W) in {0, 1}; found once on the LQ image and used for the enhanced one too.
 
     Returns:
-        (B,) float64, 0 or more, lower is better; photographs have 2 to 6. 100 for an image of one level, by
-        definition here. NaN for an image with NaN inside, below 192 pixels a side, or with fewer than two
-        blocks that are neither flat nor outside; :func:`hqgnet.metrics.scoring.suitability` says which.
+        (B,) float64, 0 or more, lower is better; photographs have 2 to 6, noise of two levels 680. 100
+        (``FLAT``) by definition here where fewer than two of its blocks are not flat. NaN for an image
+        with NaN inside, below 192 pixels a side, or with fewer than two blocks inside;
+        :func:`hqgnet.metrics.scoring.suitability` says which.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -57,22 +59,34 @@ def figure(region: Region) -> float:
     """NIQE of one region.
 
     Raises:
-        UnsuitableImageError: There are fewer than two blocks to compare.
+        UnsuitableImageError: The field of view holds fewer than two blocks.
     """
     tiled = region.tiled(_BLOCK)
-    features = np.hstack([_features(tiled, _BLOCK), _features(tiled.halved(), _BLOCK // 2)])
+    scales = ((tiled, _BLOCK), (tiled.halved(), _BLOCK // 2))
+    inside = np.all([_inside(scale, side) for scale, side in scales], axis=0)
+    if inside.sum() < 2:
+        what = f"{inside.sum()} blocks of {_BLOCK} pixels lie mostly inside the field of view, fewer than 2"
+        raise UnsuitableImageError(what)
+    features = np.hstack([_features(scale, side) for scale, side in scales])[inside]
     features = features[np.isfinite(features).all(1)]
     if len(features) < 2:
-        what = "flat" if region.inside is None else "flat or outside the field of view"
-        raise UnsuitableImageError(f"all but {len(features)} of its blocks of {_BLOCK} pixels are {what}")
+        return FLAT
     mean, covariance = _natural()
     difference = features.mean(0) - mean
     pooled = (covariance + np.cov(features, rowvar=False)) / 2
     return float(np.sqrt(difference @ np.linalg.pinv(pooled) @ difference))
 
 
+def _inside(region: Region, side: int) -> Mask:
+    """(N,): more than half of a block can be judged."""
+    clear = region.clear
+    if clear is None:
+        return np.ones(region.grey.size // side**2, bool)
+    return np.asarray(blocks(clear, side).mean((1, 2)) > _SMALLEST_SHARE)
+
+
 def _features(region: Region, side: int) -> Floats:
-    """(N, 18) features of the blocks; NaN for flat ones and for those that are mostly outside."""
+    """(N, 18) features of the blocks; NaN for flat ones."""
     contrast, _ = normalised_contrast(region.grey, "replicate")
     clear = region.clear
     values = blocks(contrast, side)
@@ -82,10 +96,7 @@ def _features(region: Region, side: int) -> Floats:
     for shift in _SHIFTS:
         fit = fit_asymmetric(*neighbour_products(values, counted, shift))
         features += [fit.shape, fit.mean, fit.left * fit.width_ratio, fit.right * fit.width_ratio]
-    result = np.stack(features, axis=1)
-    if counted is not None:
-        result[counted.mean((1, 2)) <= _SMALLEST_SHARE] = np.nan
-    return result
+    return np.stack(features, axis=1)
 
 
 @lru_cache(maxsize=1)

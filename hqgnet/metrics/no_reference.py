@@ -62,10 +62,10 @@ def entropy(images: Tensor, field_of_view: Tensor | None = None) -> Tensor:
 
 
 def field_of_view(images: Tensor) -> Tensor:
-    """Region of a fundus photograph that shows the retina.
+    """Region of a fundus photograph or a colonoscopy frame within its black border.
 
     See :func:`hqgnet.data.field_of_view.estimate_field_of_view`; its rim is taken off. An image without such
-    a region (all but black, or not a fundus photograph) counts as a whole.
+    a region (all but black, or without a border) counts as a whole.
 
     Args:
         images: (B, C, H, W) in [0, 1].

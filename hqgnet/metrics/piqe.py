@@ -53,7 +53,7 @@ def figure(region: Region) -> float:
     Raises:
         UnsuitableImageError: No block lies inside.
     """
-    grey = np.floor(255 * region.grey / region.levels.max() + 0.5)
+    grey = np.floor(255 * region.grey / max(region.levels.max(), 1) + 0.5)
     padding = [(0, -length % _BLOCK) for length in grey.shape]
     contrast, _ = normalised_contrast(np.pad(grey, padding, mode="symmetric"), "replicate")
     values = blocks(contrast, _BLOCK)

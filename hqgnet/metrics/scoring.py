@@ -75,7 +75,7 @@ def score(image: Tensor, metric: str, field_of_view: Tensor | None = None) -> Sc
 
 
 def suitability(image: Tensor, metric: str, field_of_view: Tensor | None = None) -> str | None:
-    """Why an image has no figure of a metric (too small, NaN, flat); None if it has one.
+    """Why an image has no figure of a metric (too small, NaN, nothing inside the view); None if it has one.
 
     Args:
         image: (C, H, W) in [0, 1], C = 1 or 3.

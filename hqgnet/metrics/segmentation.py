@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # a hospital's daemon reads these sums without loading torch
 BINS = 4096
 """Score bins over [0, 1]; 0.5 is the lower edge of bin 2048, so the counts at that threshold are exact."""
 
+LARGEST_TOTAL = 2**48
+"""More pixels of a class than a site has (10^9 images of 530 a side); int64 holds 30,000 sites' sum."""
+
 FIGURES = ("auc", "acc", "sen", "spe", "dice", "g_mean")
 """AUC, accuracy, sensitivity, specificity, Dice, and G-Mean = sqrt(SEN * SPE)."""
 
@@ -69,6 +72,11 @@ class SegmentationSums:
         )
 
     @property
+    def pixels(self) -> int:
+        """Pixels counted, of both classes."""
+        return int(self.positive_scores.sum()) + int(self.negative_scores.sum())
+
+    @property
     def tp(self) -> int:
         """Pixels on the mask with a probability of 0.5 or more."""
         return int(self.positive_scores[BINS // 2 :].sum())
@@ -116,7 +124,8 @@ class SegmentationSums:
             where: What the reader should look at if it is malformed.
 
         Raises:
-            DataError: A field is missing, unknown, of another type or length, not finite or negative.
+            DataError: A field is missing, unknown, of another type or length, not finite or negative, or a
+                histogram holds more pixels than any site has.
         """
         reader = SumsReader(payload, where)
         positive, negative = (_read_counts(reader, name) for name in ("positive_scores", "negative_scores"))
@@ -198,7 +207,9 @@ def _auc(positive_scores: Counts, negative_scores: Counts, positives: int, negat
 def _read_counts(reader: SumsReader, name: str) -> Counts:
     values = reader.take(name)
     if isinstance(values, list) and len(values) == BINS and all(is_count(value) for value in values):
-        return np.array(values, dtype=np.int64)
-    if values is not None:
+        if sum(values) < LARGEST_TOTAL:
+            return np.array(values, dtype=np.int64)
+        reader.refuse(name, "counts 2^48 pixels or more in all")
+    elif values is not None:
         reader.refuse(name, f"expected {BINS} integers from 0 to 2^53")
     return _no_counts()

@@ -12,6 +12,9 @@ from hqgnet.errors import DataError, Problem
 LARGEST_COUNT = 2**53
 """Largest integer that every JSON reader takes exactly."""
 
+_ROUNDING = 0.01
+"""How far beyond its range a mean may lie: SSIM in single precision, the grid of the sums."""
+
 _GRID = 2.0**30
 _SQUARES_GRID = 2.0**26
 
@@ -67,6 +70,11 @@ class MeanSums:
         )
 
     @property
+    def images(self) -> int:
+        """Number of images, with and without a figure."""
+        return self.count + self.undefined
+
+    @property
     def mean(self) -> float | None:
         """Mean over the images with a figure; None where there is none."""
         return self.sum / self.count if self.count else None
@@ -78,6 +86,21 @@ class MeanSums:
             return None
         mean = self.sum / self.count
         return math.sqrt(max(0.0, self.sum_of_squares / self.count - mean * mean))
+
+    def is_within(self, lowest: float, highest: float) -> bool:
+        """Whether figures that all lie in a range can have such sums.
+
+        Args:
+            lowest: Of the range.
+            highest: Of the range.
+        """
+        if not self.count:
+            return True
+        largest = max(abs(lowest), abs(highest)) + _ROUNDING
+        return (
+            lowest - _ROUNDING <= self.sum / self.count <= highest + _ROUNDING
+            and self.sum_of_squares / self.count <= largest**2
+        )
 
     def to_json(self) -> dict[str, float | int]:
         """Plain JSON object with the four attributes."""

@@ -78,7 +78,10 @@ class Plan:
 
 
 def fixed_guide(data: SiteData) -> Guide:
-    """Return the guide of the site's headline figures, that of :func:`hqgnet.guidance.site_guidance`.
+    """Return the site's fixed guide, its first HQ test image, or training image where it has no test images.
+
+    Where ``ablation.guidance_pool`` is ``one``, it is the guide of the site's headline figures
+    (:func:`hqgnet.guidance.site_guidance`); else these take a pool, of which it is the first.
 
     Raises:
         DataError: If the site has no HQ image.
@@ -108,7 +111,7 @@ def _conditions(spec: Spec, data: SiteData, model: Model, plan: Plan) -> Iterato
         assert fixed.path is not None
         for strength in plan.strengths:
             drawn = tuple(Guide(fixed.path, noise, strength, draw) for draw in range(DRAWS))
-            yield Condition(noise, f"the fixed one, {noise} {strength:g}", drawn, strength)
+            yield Condition(noise, f"the fixed one, {noise} {strength:g}", drawn, strength, _pool_note(model))
     elif spec.kind == "stored":
         if model.guidance is not None:
             yield Condition("stored", "the cue stored in the model", (Guide(None),))
@@ -116,7 +119,7 @@ def _conditions(spec: Spec, data: SiteData, model: Model, plan: Plan) -> Iterato
             remedy = "Leave --guides stored out, or take a model of a run whose sites share their cue"
             raise ModelFileError(Problem("the model file", "holds no cue", remedy))
     elif spec.kind == "one":
-        yield Condition("one", _TITLES["one"], (fixed,))
+        yield Condition("one", _TITLES["one"], (fixed,), note=_pool_note(model))
     else:
         count = _TEN if spec.kind == "ten" else plan.most
         name, title, pool = _pool(spec, data)
@@ -158,6 +161,15 @@ def _note(title: str, used: int, there: int, seed: int) -> str:
     if used < there:
         return f"{title}: {used} of {there}, drawn by seed {seed}"
     return f"{title}: there are only {there}" if title == _TITLES["ten"] and there < _TEN else ""
+
+
+def _pool_note(model: Model) -> str:
+    """Return how the headline figures are guided where it is not by the fixed guide; else nothing."""
+    pool = model.experiment.ablation.guidance_pool
+    if pool == "one":
+        return ""
+    without = f"without --guides, each LQ image has one of {_TITLES[pool]}"
+    return f"{_TITLES['one']}: {without} (ablation.guidance_pool is {pool})"
 
 
 @torch.inference_mode()

@@ -69,7 +69,8 @@ def table_text(study: Study, head: str, notes: Sequence[str] = ()) -> str:
         for line in lines
     ]
     rule = "-" * max(map(len, drawn))
-    told = [note for note in (*notes, *(condition.note for condition in study.conditions)) if note]
+    every_note = (*notes, *(condition.note for condition in study.conditions))
+    told = [note for note in dict.fromkeys(every_note) if note]
     return "\n".join([head, rule, drawn[0], rule, *drawn[1:], rule, *told]) + "\n"
 
 

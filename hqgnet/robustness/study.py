@@ -108,17 +108,19 @@ def _scores(
     watch: Watch,
 ) -> dict[Guide, SiteScores]:
     """Return the sums over all images by guide."""
-    with_task = model.task_trained and networks.task_kind == "segmentation"
+    grades = networks.task_kind == "grading"
     scores = dict.fromkeys(vectors, SiteScores())
     items = data.evaluation_items(split, model.experiment.image_size)
     for item in watch(items, len(data.lq[split])):
         original = item.lq.unsqueeze(0).to(next(iter(vectors.values())).device)
         encoded = networks.generator.encode(original)
-        predicts = with_task and item.mask is not None
+        has_label = item.grade is not None if grades else item.mask is not None
+        predicts = model.task_trained and has_label
         before = {"original": networks.predict(original).cpu()} if predicts else {}
         for guide, vector in vectors.items():
             enhanced = networks.generator.decode(encoded, vector).float().clamp(0, 1)
             after = {"enhanced": networks.predict(enhanced).cpu()} if predicts else {}
-            judged = Judged(item, enhanced.cpu(), before | after)
+            said = before | after
+            judged = Judged(item, enhanced.cpu(), {} if grades else said, said if grades else {})
             scores[guide] = scores[guide] + score(judged, data.config.modality, metrics, quality)
     return scores

@@ -148,6 +148,49 @@ def test_a_small_number_of_graded_images_is_not_told(
     assert under({}, scores, requests, site, site_with) == scores
 
 
+@pytest.mark.parametrize(("lacking", "leaves"), [(0, True), (3, False), (4, True)])
+def test_a_small_number_of_images_without_mask_or_grade_is_not_told(
+    lacking: int, leaves: bool, requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    histogram = np.full(4096, 9, np.int64)
+    figures = dict.fromkeys(("auc", "acc", "sen", "spe", "dice", "g_mean"), MeanSums.of([1.0] * 8))
+    confusion = np.zeros((LEVELS, LEVELS), np.int64)
+    confusion[0, 0] = 8
+    scores = SiteScores(
+        8 + lacking,
+        segmentation={"enhanced": SegmentationSums(histogram, histogram, figures)},
+        grading={"enhanced": ClassificationSums(confusion)},
+        reasons={"segmentation": frozenset({Reason.NO_MASK}), "grading": frozenset({Reason.NO_GRADE})},
+    )
+    told = under({"smallest_count": 4, "minimum_images": 4}, scores, requests, site, site_with)
+    # The number of images is told: less those with a mask it would give the number of those without.
+    withheld = dict.fromkeys(("segmentation", "grading"), frozenset({Reason.WITHHELD}))
+    assert told == (scores if leaves else SiteScores(8 + lacking, reasons=withheld))
+    assert under({"minimum_images_for_metrics": 8}, scores, requests, site, site_with) == scores
+
+
+@pytest.mark.parametrize(
+    ("policy", "leaves"),
+    [
+        ({}, True),
+        ({"minimum_images_for_metrics": 5}, True),
+        ({"minimum_images_for_metrics": 6}, False),
+        ({"smallest_count": 5, "minimum_images": 5}, True),
+        ({"smallest_count": 6, "minimum_images": 6}, False),
+        ({"metrics": ["psnr"]}, False),
+    ],
+)
+def test_the_classifiers_auc_leaves_over_enough_images_of_either_kind_and_tells_not_of_how_many(
+    policy: dict[str, Any], leaves: bool, requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    # The judgement has it as often as there are images of the rarer kind.
+    scores = SiteScores(9, {"s_hq_auc": MeanSums.of([0.75] * 5), "psnr_enhanced": MeanSums.of([20.0] * 9)})
+    told = under(policy, scores, requests, site, site_with)
+    auc = {"s_hq_auc": MeanSums.of([0.75])} if leaves else {}
+    # Nothing is said of S_HQ itself, whose figures are others.
+    assert told == SiteScores(9, auc | {"psnr_enhanced": scores.means["psnr_enhanced"]})
+
+
 @pytest.mark.parametrize(
     ("keys", "wanted", "leaves"),
     [

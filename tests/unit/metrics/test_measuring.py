@@ -26,6 +26,13 @@ def _nerve(side: int) -> Tensor:
     return mask
 
 
+def _two_strips(side: int) -> Tensor:
+    """A field of view at the left and right edges: its bounding box is the image, most columns are empty."""
+    view = torch.zeros(1, side, side)
+    view[..., :20] = view[..., -20:] = 1
+    return view
+
+
 def _whole(side: int) -> Companions:
     torch.manual_seed(0)
     quality = QualityClassifier(QualityNetwork(3).eval(), 3, 32, None, (0, 0))
@@ -65,6 +72,8 @@ def test_a_bad_image_has_a_finite_figure_or_a_reason(kind: str, metric: str, alo
         ("brisque", 31, Companions(), Reason.TOO_SMALL),
         ("piqe", 31, Companions(), Reason.TOO_SMALL),
         ("piqe", 200, Companions(view=torch.zeros(1, 200, 200)), Reason.NOTHING),
+        ("niqe", 200, Companions(view=_two_strips(200)), Reason.NOTHING),
+        ("niqe", 191, Companions(view=_two_strips(191)), Reason.TOO_SMALL),
     ],
 )
 def test_the_reason_is_the_right_one(metric: str, side: int, beside: Companions, reason: Reason) -> None:

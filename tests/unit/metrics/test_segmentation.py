@@ -172,6 +172,9 @@ def without(name: str) -> Callable[[dict[str, Any]], object]:
         (lambda payload: payload["negative_scores"].__setitem__(7, 1.0), "negative_scores"),
         (lambda payload: payload["negative_scores"].__setitem__(7, True), "negative_scores"),
         (lambda payload: payload.update(positive_scores="0" * BINS), "positive_scores"),
+        # Sums of int64 would wrap, here or once those of many sites are added.
+        (lambda payload: payload.update(positive_scores=[2**53] * BINS), "positive_scores"),
+        (lambda payload: payload["negative_scores"].__setitem__(7, 2**48), "negative_scores"),
         (lambda payload: payload["per_image"].pop("dice"), "per_image.dice"),
         (lambda payload: payload["per_image"].update(iou={}), "per_image.iou"),
         (lambda payload: payload["per_image"].update(dice=[]), "per_image.dice"),

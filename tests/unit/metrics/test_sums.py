@@ -62,6 +62,24 @@ def test_near_equal_values_have_no_negative_variance() -> None:
     assert 0 <= deviation < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("sums", "fits"),
+    [
+        (MeanSums.of([0.0, 1.0]), True),
+        (MeanSums(), True),
+        (MeanSums.of([math.nan]), True),
+        (MeanSums.of([1.0000005] * 9), True),  # single precision
+        (MeanSums(2.5, 1.0, 2), False),
+        (MeanSums(-0.5, 1.0, 2), False),
+        (MeanSums(1.0, 9.0, 2), False),
+        (MeanSums(1e299, 1e299, 1), False),
+    ],
+)
+def test_sums_that_figures_of_a_range_cannot_have(sums: MeanSums, fits: bool) -> None:
+    assert sums.is_within(0, 1) is fits
+    assert sums.images == sums.count + sums.undefined
+
+
 def test_json_round_trip_is_exact() -> None:
     sums = MeanSums.of([0.1, 1 / 3, -7.7, math.nan])
     assert MeanSums.from_json(json.loads(json.dumps(sums.to_json()))) == sums

@@ -25,7 +25,7 @@ def fundus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ccm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of grey images."""
+    """A site of grey images, whose LQ images are graded."""
     return make_sites("ccm", 1, 3, tmp_path_factory.mktemp("ccm") / "sites", size=48, **COUNTS)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hqgnet.data.reading import read_image
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import ConfigurationError, DataError, ModelFileError
-from hqgnet.model_file import load_model
-from hqgnet.robustness.guides import Condition, Guide, Plan, drawn_of, gather, vectors_of
+from hqgnet.guidance import site_guidance
+from hqgnet.model_file import Model, load_model
+from hqgnet.robustness.guides import Condition, Guide, Plan, drawn_of, fixed_guide, gather, vectors_of
 from hqgnet.robustness.noise import add_noise, random_source
 from hqgnet.robustness.specs import PAPER, Spec, read_specs
 from tests.unit.robustness.conftest import SaveModel
@@ -23,6 +25,13 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def data(fundus: Path) -> SiteData:
     return SiteData.open(load_site_config(fundus))
+
+
+def pooled(model: Path, pool: str) -> Model:
+    """The model, as an experiment whose headline figures take a pool of guides gives it."""
+    loaded = load_model(model)
+    ablation = loaded.experiment.ablation.model_copy(update={"guidance_pool": pool})
+    return replace(loaded, experiment=loaded.experiment.model_copy(update={"ablation": ablation}))
 
 
 def conditions(data: SiteData, model: Path, *named: str, **plan: object) -> list[Condition]:
@@ -37,6 +46,29 @@ def test_sets_of_the_sites_own_images(data: SiteData, model: Path) -> None:
     assert {guide.path for guide in lq.guides} == {sample.path for sample in data.lq["test"]}
     assert [guide.path for guide in stored.guides] == [None]
     assert (every.note, ten.note) == ("", "ten HQ images: there are only 4")
+
+
+@pytest.mark.parametrize(("pool", "guides"), [("ten", "ten HQ images"), ("all", "all HQ images")])
+def test_where_headline_figures_take_a_pool_the_fixed_guide_says_that_it_is_not_theirs(
+    data: SiteData, model: Path, pool: str, guides: str
+) -> None:
+    fixed = fixed_guide(data)
+    alone, pooled_model = load_model(model), pooled(model, pool)
+    one, weak, every = gather(read_specs(["one", "poisson", "all"]), data, pooled_model, Plan((0.1,)))
+    assert one.guides == (fixed,) and weak.guides[0].path == fixed.path
+    assert (
+        one.note
+        == weak.note
+        == (
+            f"one fixed HQ image: without --guides, each LQ image has one of {guides} "
+            f"(ablation.guidance_pool is {pool})"
+        )
+    )
+    assert every.note == ""
+    for networks, its_size in ((alone, 1), (pooled_model, 4)):
+        described = site_guidance(networks.networks, data, networks.experiment, CPU)
+        assert described is not None and len(described) == its_size
+    assert {condition.note for condition in conditions(data, model, "one", "poisson")} == {""}
 
 
 def test_a_large_set_is_cut_and_says_so(data: SiteData, model: Path) -> None:

@@ -16,9 +16,10 @@ import torch
 import yaml
 
 from hqgnet.cli import main
-from hqgnet.config import PhaseConfig
+from hqgnet.config import Experiment, PhaseConfig
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
+from hqgnet.downstream_config import DownstreamConfig
 from hqgnet.errors import ExitCode
 from hqgnet.metrics.quality import QualityClassifier, train_quality_classifier
 from hqgnet.model_file import load_model, save_model
@@ -173,6 +174,39 @@ def test_a_site_without_masks_and_twins_has_fewer_columns(
     assert "Entropy" in printed and "PSNR" not in printed and "Dice" not in printed
     names = {row["metric"] for row in csv.DictReader((tmp_path / "out" / "guides.csv").open())}
     assert names == {"average_gradient", "entropy", "cue_distance"}
+
+
+def test_a_network_that_grades_has_its_headline_figures_too(
+    tiny_experiment: Experiment, ccm: Path, tmp_path: Path
+) -> None:
+    grader = DownstreamConfig(network="tests.unit.ablation.graders:Plain", task="grading")
+    update = {"modality": "ccm", "channels": 1, "downstream": grader}
+    experiment = tiny_experiment.model_copy(update=update)
+    path = tmp_path / "grader.safetensors"
+    networks = networks_of(experiment, seed=5)
+    save_model(path, networks, experiment, guidance=None, details={"task_trained": True})
+    row, many = tmp_path / "row.json", tmp_path / "many.json"
+    assert evaluate("--model", path, "--site", ccm, "--json", row) == 0
+    assert evaluate("--model", path, "--site", ccm, "--guides", "one", "all", "--json", many) == 0
+    headline, found = json.loads(row.read_text()), json.loads(many.read_text())
+    one, every = found["conditions"]
+    for name in ("grade_acc", "grade_f1", "grade_pre", "grade_sen"):
+        assert found["original"][name] == headline[f"{name}_original"] is not None
+        assert one["metrics"][name]["mean"] == headline[f"{name}_enhanced"]
+        assert every["metrics"][name]["lowest"] is not None
+    assert "dice" not in one["metrics"]
+
+
+def test_a_note_of_several_conditions_is_told_once(
+    model: Path, fundus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_model(model)
+    ablation = loaded.experiment.ablation.model_copy(update={"guidance_pool": "ten"})
+    experiment = loaded.experiment.model_copy(update={"ablation": ablation})
+    path = tmp_path / "pooled.safetensors"
+    save_model(path, loaded.networks, experiment, guidance=None)
+    assert evaluate("--model", path, "--site", fundus, "--guides", "one", "gaussian", "poisson") == 0
+    assert capsys.readouterr().out.count("ablation.guidance_pool is ten") == 1
 
 
 def test_guides_of_another_modality_and_of_grey_images(
