@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hqgnet.data.image_folders import walk_files
 from hqgnet.data.site_config import SiteConfig
 
 
@@ -35,13 +35,10 @@ def _table(file: Path | None) -> str | None:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield path, size and time of change of a folder's files; hidden ones are no images."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(root, name)
-            try:
-                state = os.stat(path)
-            except OSError:  # taken away meanwhile
-                continue
-            if name[0] != ".":
-                yield path, state.st_size, state.st_mtime_ns
+    """Yield path, size and time of change of a folder's files, as far as they can be seen."""
+    for path in walk_files(folder, lambda error: None, lambda root, first: None):
+        try:
+            state = path.stat()
+        except OSError:  # taken away meanwhile
+            continue
+        yield str(path), state.st_size, state.st_mtime_ns

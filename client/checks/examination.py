@@ -89,6 +89,7 @@ def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
     from client.checks.images import check_images, open_images
     from client.checks.leaks import check_leaks
     from client.checks.part import check_part
+    from client.checks.patients import check_patients
 
     opened: list[OpenedSite] = []
 
@@ -104,6 +105,7 @@ def _images(config: SiteConfig) -> tuple[OpenedSite | None, list[Finding]]:
         ("twins", check_twins),
         ("grades", check_grades),
         ("leaks", check_leaks),
+        ("patients", check_patients),
         ("takes part", check_part),
     ):
         findings += guarded("Images", title, partial(check, opened[0]))

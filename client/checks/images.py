@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +62,7 @@ def check_images(site: OpenedSite) -> list[Finding]:
     if site.data is not None:
         findings += _counts(site.data)
         findings += _unreadable(site, site.data)
-    return [*findings, *_sizes(site), *_colours(site), *_uniform(site)]
+    return [*findings, *_names(site), *_sizes(site), *_colours(site), *_uniform(site)]
 
 
 def images_of(site: OpenedSite, *kinds: str) -> list[Path]:
@@ -107,6 +108,22 @@ def _unreadable(site: OpenedSite, data: SiteData) -> list[Finding]:
     what = f"{len(files)} files cannot be read; a run leaves them out"
     remedy = "Export or copy them again, or take them away"
     return [Finding("Images", "unreadable", "warning", what, remedy, files)]
+
+
+def _names(site: OpenedSite) -> list[Finding]:
+    """Of a name that is not UTF-8 Python holds the bytes as surrogates; they are shown as hex numbers."""
+    foreign = tuple(
+        os.fsencode(name).decode(errors="backslashreplace")
+        for name in site.names(sorted(site.seen))
+        if any("\udc80" <= letter <= "\udcff" for letter in name)
+    )
+    if not foreign:
+        return []
+    what = (
+        f"{len(foreign)} files have names that are not UTF-8: no table, of the split or grades, can name them"
+    )
+    remedy = "Rename them (convmv -f latin1 -t utf8, say)"
+    return [Finding("Images", "file names", "warning", what, remedy, foreign)]
 
 
 def _sizes(site: OpenedSite) -> list[Finding]:

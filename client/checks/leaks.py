@@ -1,4 +1,4 @@
-"""Leaks: what is judged on must not have been learned from, and an image is either LQ or HQ."""
+"""Leaks: an image must not stand in LQ and HQ, or in two splits, whatever its name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hqgnet.data.site_data import SiteData
 
 
 def check_leaks(site: OpenedSite) -> list[Finding]:
-    """Look for equal images by their pixels, and for patients in two places."""
+    """Look for equal images by their pixels."""
     groups = _equal_images(site)
     findings = [*_lq_and_hq(site, groups), *_twins_as_hq(site)]
     if site.data is not None:
         findings += _between_splits(site, site.data, groups)
-        findings.append(_patients(site.data))
-    if all(finding.state == "ok" for finding in findings):
-        what = "no image stands in LQ and HQ, or in two splits, under another name"
-        findings.insert(0, Finding("Images", "leaks", "ok", what))
-    return findings
+    if findings:
+        return findings
+    return [
+        Finding("Images", "leaks", "ok", "no image stands in LQ and HQ, or in two splits, under another name")
+    ]
 
 
 def _equal_images(site: OpenedSite) -> list[list[Path]]:
@@ -79,16 +79,6 @@ def _between_splits(site: OpenedSite, data: SiteData, groups: Sequence[list[Path
             Finding("Images", "copies", "warning", what, "Keep one of each", _lines(site, copies))
         )
     return findings
-
-
-def _patients(data: SiteData) -> Finding:
-    in_lq, in_hq = (
-        {sample.patient for samples in splits.values() for sample in samples} for splits in (data.lq, data.hq)
-    )
-    detail = f"{len(in_lq | in_hq)}, each in one split"
-    if both := len(in_lq & in_hq):
-        detail += f"; {both} with LQ and HQ images, which is allowed: images are not paired"
-    return Finding("Images", "patients", "ok", detail)
 
 
 def _lines(site: OpenedSite, groups: Sequence[list[Path]]) -> tuple[str, ...]:

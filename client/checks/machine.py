@@ -11,6 +11,7 @@ from pathlib import Path
 
 from client.checks.finding import Finding, State, from_problem
 from client.checks.space import disk_needed_gb, memory_needed_gb
+from hqgnet.data.image_folders import walk_files
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.errors import HqgnetError
 from hqgnet.files import make_folder
@@ -129,11 +130,13 @@ def check_reading(config: SiteConfig) -> list[Finding]:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             closed.append(str(error.filename))
 
+    def note_twice(folder: str, first: str) -> None:
+        """That a link leads in a circle is told with the images, too."""
+
     for _, folder in config.images:
         if folder is not None:
-            for root, _, names in os.walk(folder, onerror=note):
-                paths = [os.path.join(root, name) for name in names]
-                closed += [path for path in paths if not _may_read(path)]
+            files = walk_files(folder, note, note_twice)
+            closed += [str(path) for path in files if not _may_read(path)]
     if not closed:
         return [Finding("Machine", "image folders", "ok", "all folders and files may be read")]
     what = f"{len(closed)} folders or files may not be read by this user"
@@ -153,7 +156,7 @@ def memory_gb() -> float:
         return whole
 
 
-def _may_read(path: str) -> bool:
+def _may_read(path: Path) -> bool:
     return os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 

@@ -53,6 +53,26 @@ _OF_OLD_PIXELS = (
 )
 
 
+def is_dicom(path: Path, start: bytes) -> bool:
+    """Whether a file is DICOM, by its first 132 bytes or its suffix."""
+    return start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+
+
+def read_owner(path: Path) -> tuple[str, str] | None:
+    """Return PatientID and its issuer from the head of a DICOM file; they never leave the site.
+
+    Returns:
+        None if the file is no DICOM, or names no patient.
+    """
+    with path.open("rb") as file:
+        if not is_dicom(path, file.read(132)):
+            return None
+    keywords = ("PatientID", "IssuerOfPatientID")
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+    patient, issuer = (str(dataset.get(keyword) or "").strip() for keyword in keywords)
+    return (patient, issuer) if patient else None
+
+
 def read_dicom(path: Path, max_pixels: int) -> tuple[FloatImage, int]:
     """Read a single-frame DICOM image as a radiologist's viewer would show it.
 

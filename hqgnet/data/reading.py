@@ -12,9 +12,10 @@ The policy, the same for every format:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from hqgnet.data.dicom import read_dicom
+from hqgnet.data.dicom import is_dicom, read_dicom
+from hqgnet.data.masks import LabelsError, holds_labels
 from hqgnet.data.png16 import read_png16
 from hqgnet.data.tiff import NeedsOtherDecoder, read_tiff
 from hqgnet.errors import DataError, Problem
@@ -37,6 +39,7 @@ MAX_PIXELS = 80_000_000  # a file of a few kilobytes can claim terabytes; below 
 _PILLOW_KINDS: dict[str, Kind] = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "BMP": "bmp"}
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION_TAG = 0x0112
+_BITS_TAG, _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 _LUMINANCE = (0.299, 0.587, 0.114)
 # JPEG of a grey scan has slightly coloured noise; means over an image's pixels stay far below this.
 _COLOUR_THRESHOLD = 0.02
@@ -97,7 +100,7 @@ def describe(path: Path) -> ImageFormat:
 
 
 def read_mask(path: Path) -> Tensor:
-    """Read a mask: foreground is what exceeds half of the file's own largest value.
+    """Read a mask of one structure: foreground is what exceeds half of the file's own largest value.
 
     So masks of 0 and 1, of 0 and 255, 1-bit masks, palettes on black, and smoothed edges all read alike.
     JPEG, whose empty masks are not quite empty, is compared with half of full white instead.
@@ -106,12 +109,17 @@ def read_mask(path: Path) -> Tensor:
         ``(1, H, W)``, float32 of 0 and 1; all 0 for an empty mask.
 
     Raises:
+        LabelsError: If it holds several labels (see :func:`hqgnet.data.masks.holds_labels`).
         DataError: As :func:`read_image`.
     """
     pixels, described = _decode(path)
-    values = torch.from_numpy(pixels.max(axis=2))
-    largest = 1.0 if described.kind == "jpeg" else float(values.max())
-    return (values > largest / 2).float().unsqueeze(0)
+    values, compressed = pixels.max(axis=2), described.kind == "jpeg"
+    if holds_labels(values, described.bits, compressed=compressed):
+        what = "holds more than two values: several labels, of which some would count as background"
+        remedy = "Save one mask of the structure to be segmented: 0 outside, 255 inside"
+        raise LabelsError(Problem(str(path), what, remedy))
+    largest = 1.0 if compressed else float(values.max())
+    return (torch.from_numpy(values) > largest / 2).float().unsqueeze(0)
 
 
 def to_channels(image: Tensor, channels: Channels) -> Tensor:
@@ -155,7 +163,7 @@ def _decode_any(path: Path) -> tuple[Kind, FloatImage, int, int]:
         start = file.read(132)
     if not start:
         raise _refused(path, "is empty", "Export or copy it again")
-    if start[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom"):
+    if is_dicom(path, start):
         pixels, bits = read_dicom(path, MAX_PIXELS)
         return "dicom", pixels, bits, 1
     if start.startswith(_TIFF_STARTS):
@@ -170,6 +178,8 @@ def _decode_any(path: Path) -> tuple[Kind, FloatImage, int, int]:
 def _decode_with_pillow(path: Path) -> tuple[Kind, FloatImage, int, int]:
     with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
         _check_size(image, path)
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise _refused(path, "holds several frames", "Save one file a frame")
         kind = _PILLOW_KINDS[str(image.format)]
         colours_of_16_bits = (
             kind == "png" and image.mode != "I;16" and str(image.tile[0].args).endswith(";16B")
@@ -185,16 +195,23 @@ def _decode_with_pillow(path: Path) -> tuple[Kind, FloatImage, int, int]:
 def _decode_compressed_tiff(path: Path, compression: str) -> tuple[FloatImage, int, int]:
     with Image.open(path, formats=("TIFF",)) as image:
         _check_size(image, path)
+        tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
+        bits = max(tags.get(_BITS_TAG, (1,)))
         if image.mode not in ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16") or (
-            image.mode != "I;16" and max(image.tag_v2.get(258, (8,))) > 8  # type: ignore[attr-defined]
+            image.mode != "I;16" and bits > 8
         ):
             what = f"is compressed with {compression} in a form that cannot be read"
             raise _refused(path, what, "Save it uncompressed or with deflate (zip)")
-        if getattr(image, "n_frames", 1) > 1:
-            raise _refused(path, "holds several frames", "Save one file a frame")
         image.load()
         # Pillow has turned the pixels already where the file asks for it, and dropped the tag.
-        return *_pillow_pixels(image), int(image.getexif().get(_ORIENTATION_TAG, 1))
+        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
+        if image.mode != "I;16":
+            return *_pillow_pixels(image), orientation
+        # Of 9 to 16 bits Pillow gives the values as they are stored.
+        grey = np.asarray(image, np.float32) / np.float32(2**bits - 1)
+        if tags.get(_PHOTOMETRIC_TAG) == _WHITE_IS_ZERO:
+            grey = 1 - grey
+        return grey[..., None], 16, orientation
 
 
 def _pillow_pixels(image: Image.Image) -> tuple[FloatImage, int]:

@@ -92,8 +92,9 @@ class SiteData:
 
         Raises:
             DataError: With all problems of the site: missing folders, no usable LQ or HQ training image,
-                masks or twins without their image or of another size, coloured images at a site of one
-                channel, mistakes in the split or in the grades.
+                masks or twins without their image or of another size, masks of several labels, coloured
+                images at a site of one channel, mistakes in the split or in the grades, DICOM files of one
+                PatientID in two splits.
         """
         opened = open_files(config, observe)
         return cls(config, opened.lq, opened.hq, opened.skipped, opened.size_range)

@@ -13,11 +13,13 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from hqgnet.data.dicom import read_owner
 from hqgnet.data.grades import read_grades
 from hqgnet.data.image_folders import find_images
+from hqgnet.data.masks import LabelsError
 from hqgnet.data.reading import is_coloured, read_image, read_mask
 from hqgnet.data.site_config import SiteConfig
-from hqgnet.data.splits import SPLITS, Place, assign_splits
+from hqgnet.data.splits import SPLITS, Place, assign_splits, splits_by_owner
 from hqgnet.errors import DataError, Problem
 
 Observer = Callable[[Path, Tensor], None]
@@ -77,7 +79,9 @@ def open_files(config: SiteConfig, observe: Observer | None = None) -> Opened:
 class _Checked:
     shape: tuple[int, int] | None = None
     coloured: bool = False
+    owner: tuple[str, str] | None = None
     problems: tuple[Problem, ...] = ()
+    mistakes: tuple[Problem, ...] = ()
 
 
 class _Opening:
@@ -106,6 +110,8 @@ class _Opening:
         """Return the files, or raise everything that is wrong with it."""
         self._check_sizes()
         self._check_channels()
+        self._check_owners()
+        self._problems += [mistake for checked in self._checked.values() for mistake in checked.mistakes]
         lq, hq = self._deal("lq"), self._deal("hq")
         if self._problems:
             raise DataError(self._problems)
@@ -157,8 +163,8 @@ class _Opening:
             # Said already; that the split names the missing images would say it again for each of them.
             return {}
         none: dict[Path, Place] = {}
-        places = self._unless_wrong(partial(assign_splits, self._config.split, lq, hq), none)
-        split = self._config.split
+        split, folders = self._config.split, self._config.images
+        places = self._unless_wrong(partial(assign_splits, split, lq, hq, folders), none)
         patients = {places[path].patient for path in lq if path in places}
         if split.file is None and split.test > 0 and len(patients) == 1:
             what = (
@@ -200,6 +206,21 @@ class _Opening:
                     Problem(where, what, "Write channels: 3, or convert the images to grey")
                 )
 
+    def _check_owners(self) -> None:
+        """Hold the splits against the DICOM files' own word; one that they all share tells nobody apart."""
+        owners = {path: owner for path in self._places if (owner := self._checked[path].owner)}
+        if len(set(owners.values())) < 2:
+            return
+        for splits in splits_by_owner(self._places, owners):
+            count = sum(len(paths) for paths in splits.values())
+            first = ", ".join(f"{paths[0]} in {split}" for split, paths in splits.items())
+            what = f"{count} DICOM files have one PatientID and are in {len(splits)} splits ({first})"
+            remedy = (
+                "Correct split.patient_pattern or split.file; if the ID is no patient's, but put in for "
+                "others, empty it in the files"
+            )
+            self._problems.append(Problem(f"site {self._config.name}: split", what, remedy))
+
     def _deal(self, name: str) -> dict[str, tuple[Sample, ...]]:
         readable = [path for path in self._files[name] if self._shape(path)]
         samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
@@ -227,8 +248,10 @@ class _Opening:
     def _check(self, read: Callable[[Path], Tensor], path: Path) -> _Checked:
         try:
             pixels = read(path)
+        except LabelsError as error:
+            return _Checked(mistakes=error.problems)
         except DataError as error:
             return _Checked(problems=error.problems)
         if self._observe is not None:
             self._observe(path, pixels)
-        return _Checked((pixels.shape[1], pixels.shape[2]), is_coloured(pixels))
+        return _Checked((pixels.shape[1], pixels.shape[2]), is_coloured(pixels), read_owner(path))

@@ -7,11 +7,11 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hqgnet.data.site_config import SplitConfig
+from hqgnet.data.site_config import ImageFolders, SplitConfig
 from hqgnet.data.tables import read_rows
 from hqgnet.errors import DataError, Problem
 
@@ -32,7 +32,9 @@ class Place:
     split: str
 
 
-def assign_splits(config: SplitConfig, lq: Sequence[Path], hq: Sequence[Path]) -> dict[Path, Place]:
+def assign_splits(
+    config: SplitConfig, lq: Sequence[Path], hq: Sequence[Path], folders: ImageFolders
+) -> dict[Path, Place]:
     """Give every image its patient and split, from the split file or by a draw.
 
     The draw ranks patients by a hash of seed and name, so it depends neither on the order of files nor on the
@@ -44,13 +46,15 @@ def assign_splits(config: SplitConfig, lq: Sequence[Path], hq: Sequence[Path]) -
         config: The site file's ``split``.
         lq: LQ images.
         hq: HQ images.
+        folders: The site file's ``images``; a pattern with ``/`` is matched from its folders on.
 
     Raises:
         DataError: With all problems: file names without a patient, mistakes in the split file.
     """
     if config.file is not None:
         return _read_split_file(config.file, [*lq, *hq])
-    patients = _patients(config.patient_pattern, [*lq, *hq])
+    folder_of = {path: folder for paths, folder in ((lq, folders.lq), (hq, folders.hq)) for path in paths}
+    patients = _patients(config.patient_pattern, folder_of)
     in_lq, in_hq = {patients[path] for path in lq}, {patients[path] for path in hq}
     split_of: dict[str, str] = {}
     for group in (in_lq & in_hq, in_lq - in_hq, in_hq - in_lq):
@@ -69,7 +73,7 @@ def draw(patients: Collection[str], validation: float, test: float, seed: int) -
         test: Share in [0, 1).
         seed: Which draw.
     """
-    ranked = sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).digest())
+    ranked = sorted(patients, key=lambda patient: _rank(patient, seed))
     spare = max(len(ranked) - 1, 0)
     tests = min(_rounded_up(test * len(ranked)), max(spare - (validation > 0), min(spare, 1)))
     validations = min(_rounded_up(validation * len(ranked)), spare - tests)
@@ -77,19 +81,42 @@ def draw(patients: Collection[str], validation: float, test: float, seed: int) -
     return {patient: splits[rank] if rank < len(splits) else "train" for rank, patient in enumerate(ranked)}
 
 
+def splits_by_owner(
+    places: Mapping[Path, Place], owner_of: Mapping[Path, Hashable]
+) -> list[dict[str, list[Path]]]:
+    """Return the images, by split, of every owner who has some in several splits.
+
+    Args:
+        places: Where images belong.
+        owner_of: Whose they are by another word than their names', such as a DICOM file's.
+    """
+    owned: defaultdict[Hashable, defaultdict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path, owner in owner_of.items():
+        if path in places:
+            owned[owner][places[path].split].append(path)
+    return [dict(sorted(splits.items())) for splits in owned.values() if len(splits) > 1]
+
+
+def _rank(patient: str, seed: int) -> bytes:
+    # Of a name that is not UTF-8 Python holds the bytes as surrogates.
+    return hashlib.sha256(f"{seed}:{patient}".encode(errors="surrogateescape")).digest()
+
+
 def _rounded_up(count: float) -> int:
     return math.ceil(count - 1e-9)  # 0.1 * 30 is a little more than 3
 
 
-def _patients(pattern: str, paths: Iterable[Path]) -> dict[Path, str]:
-    expression = re.compile(pattern)
+def _patients(pattern: str, folder_of: Mapping[Path, Path | None]) -> dict[Path, str]:
+    expression, by_path = re.compile(pattern), "/" in pattern
     patients, problems = {}, []
-    for path in paths:
-        match = expression.search(path.stem)
+    for path, folder in folder_of.items():
+        name = path.relative_to(folder or "").with_suffix("").as_posix() if by_path else path.stem
+        match = expression.search(name)
         if match and match["patient"]:
             patients[path] = match["patient"]
         else:
-            what = f"its name does not say the patient (split.patient_pattern is {pattern!r})"
+            told = f"its {'path' if by_path else 'name'} does not say the patient"
+            what = f"{told} (split.patient_pattern is {pattern!r})"
             problems.append(Problem(str(path), what, "Rename it, correct the pattern, or give split.file"))
     if problems:
         raise DataError(problems)

@@ -16,7 +16,7 @@ _UNASSOCIATED_ALPHA = 2
 
 
 class NeedsOtherDecoder(Exception):
-    """The compression is one that tifffile does not decode by itself."""
+    """The compression, or packing of bits, is one that tifffile does not decode by itself."""
 
 
 def read_tiff(path: Path, max_pixels: int) -> tuple[FloatImage, int, int]:
@@ -32,18 +32,18 @@ def read_tiff(path: Path, max_pixels: int) -> tuple[FloatImage, int, int]:
 
     Raises:
         DataError: For several frames, too many pixels, NaN or infinity, or values that have no scale.
-        NeedsOtherDecoder: For LZW, JPEG and other compressions that Pillow may know.
+        NeedsOtherDecoder: For LZW, JPEG and other compressions, and 12 bits, that Pillow may know.
     """
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        if file.series and file.series[0].size > page.size:
+        if _several_frames(file):
             raise _refused(path, "holds several frames", "Save one file a frame")
         if page.imagelength * page.imagewidth > max_pixels:
             what = f"has {page.imagewidth} x {page.imagelength} pixels, more than {max_pixels}"
             raise _refused(path, what, "Give a smaller version")
         try:
             samples = page.asarray()
-        except ValueError as error:
+        except (ValueError, NotImplementedError) as error:
             if "imagecodecs" in str(error):
                 raise NeedsOtherDecoder(getattr(page.compression, "name", "")) from error
             raise
@@ -59,6 +59,14 @@ def read_tiff(path: Path, max_pixels: int) -> tuple[FloatImage, int, int]:
             return (coloured / 65535).astype(np.float32), 8, int(orientation)
         image, bits = _scaled(samples, page.bitspersample, path)
         return _grey_or_rgb(image, page, path), bits, int(orientation)
+
+
+def _several_frames(file: tifffile.TiffFile) -> bool:
+    """Whether there is more than one picture; smaller copies of it, marked as such, are none."""
+    first = file.pages.first
+    frames = sum(not (isinstance(page, tifffile.TiffPage) and page.is_reduced) for page in file.pages)
+    in_first = file.series[0].size > first.size if file.series else False
+    return frames > 1 or in_first or (first.is_reduced and len(file.pages) > 1)
 
 
 def tiff_bytes(image: FloatImage, bits: int) -> bytes:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hqgnet.data.site_config import SiteConfig, load_site_config
 from hqgnet.data.site_data import SiteData
 from hqgnet.errors import DataError, Problem
 from tests.unit.data.site_folders import make_site, picture, save, write_yaml
+from tests.unit.data.test_dicom import write_dicom
 
 
 def problems(config: SiteConfig) -> list[Problem]:
@@ -132,6 +135,45 @@ def test_a_bad_mask_costs_the_mask_alone(tmp_path: Path) -> None:
     assert [problem.where for problem in site.skipped] == [str(sample.mask)]
     assert site.lq["train"][0].path == sample.path
     assert site.lq["train"][0].mask is None
+
+
+def test_a_mask_of_several_labels_is_a_mistake_and_not_left_out(tmp_path: Path) -> None:
+    config = make_site(tmp_path, masks=True)
+    labels = np.zeros((20, 24), np.uint8)
+    labels[2:8, 2:8], labels[12:18, 2:8] = 1, 2
+    path = save(tmp_path / "masks/p03_lq.png", labels)
+    (problem,) = problems(config)
+    assert problem.where == str(path) and "several labels" in problem.what
+
+
+def dicom_site(root: Path, owner_of: Callable[[int], str]) -> SiteConfig:
+    config = make_site(root, lq=0)
+    for number in range(10):
+        path = root / f"images/lq/1.2.{number}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_dicom(path, picture(number), PatientID=owner_of(number))
+    return config
+
+
+def test_dicom_files_of_one_patient_in_two_splits_are_told_without_the_patient(tmp_path: Path) -> None:
+    found = problems(dicom_site(tmp_path, lambda number: f"secret{number // 2}"))
+    assert found and len(found) <= 5
+    for problem in found:
+        assert "2 DICOM files have one PatientID and are in 2 splits" in problem.what
+        assert "secret" not in str(problem) and ".dcm in " in problem.what
+
+
+@pytest.mark.parametrize("owner", [str, lambda number: "", lambda number: "anonymous"])
+def test_patients_of_their_own_and_words_that_tell_nobody_apart_are_no_leak(
+    tmp_path: Path, owner: Callable[[int], str]
+) -> None:
+    assert len(SiteData.open(dicom_site(tmp_path, owner)).lq["train"]) == 6
+
+
+def test_a_name_that_is_not_utf_8_is_opened(tmp_path: Path) -> None:
+    config = make_site(tmp_path)
+    os.rename(tmp_path / "images/lq/p00_lq.png", os.fsencode(tmp_path / "images/lq") + b"/M\xfcller_1.png")
+    assert sum(len(samples) for samples in SiteData.open(config).lq.values()) == 10
 
 
 def test_a_set_of_only_bad_images_is_an_error(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from hqgnet.data.site_config import SplitConfig
+from hqgnet.data.site_config import ImageFolders, SplitConfig
 from hqgnet.data.splits import SPLITS, assign_splits, draw
 from hqgnet.errors import DataError
+
+FOLDERS = ImageFolders(lq=Path("/site/lq"), hq=Path("/site/hq"))
 
 
 def images(folder: str, patients: range, each: int = 2) -> list[Path]:
@@ -17,7 +20,7 @@ def images(folder: str, patients: range, each: int = 2) -> list[Path]:
 
 def test_no_patient_is_in_two_splits_and_shares_hold_for_both_sets() -> None:
     lq, hq = images("lq", range(50)), images("hq", range(40, 90))
-    places = assign_splits(SplitConfig(validation=0.1, test=0.2, seed=3), lq, hq)
+    places = assign_splits(SplitConfig(validation=0.1, test=0.2, seed=3), lq, hq, FOLDERS)
     splits: dict[str, set[str]] = {}
     for place in places.values():
         splits.setdefault(place.patient, set()).add(place.split)
@@ -54,8 +57,32 @@ def test_shares_are_rounded_up_without_float_noise() -> None:
 def test_names_without_a_patient_are_all_reported() -> None:
     config = SplitConfig(patient_pattern=r"^(?P<patient>\d+)_")
     with pytest.raises(DataError) as caught:
-        assign_splits(config, [Path("/s/1_a.png"), Path("/s/x.png")], [Path("/s/y.png")])
+        assign_splits(config, [Path("/s/1_a.png"), Path("/s/x.png")], [Path("/s/y.png")], FOLDERS)
     assert [problem.where for problem in caught.value.problems] == ["/s/x.png", "/s/y.png"]
+
+
+def test_a_pattern_with_a_slash_is_matched_to_the_path_in_the_image_folder() -> None:
+    paths = [Path(f"/site/lq/patient{n}/{eye}_{n}.png") for n in range(5) for eye in ("OD", "OS")]
+    other = Path("/site/hq/patient3/OD_9.png")
+    places = assign_splits(SplitConfig(patient_pattern="^(?P<patient>[^/]+)/"), paths, [other], FOLDERS)
+    assert [places[path].patient for path in paths] == [path.parent.name for path in paths]
+    assert places[other] == places[paths[6]] == places[paths[7]]
+    by_name = assign_splits(SplitConfig(), paths, [other], FOLDERS)
+    assert {by_name[path].patient for path in paths} == {"OD", "OS"}
+
+
+def test_a_path_without_the_patient_is_told() -> None:
+    config = SplitConfig(patient_pattern="^(?P<patient>[^/]+)/")
+    with pytest.raises(DataError, match="its path does not say the patient"):
+        assign_splits(config, [Path("/site/lq/a_1.png")], [], FOLDERS)
+
+
+def test_a_name_that_is_not_utf_8_is_drawn_by_its_bytes() -> None:
+    name = b"M\xfcller"
+    patients = [os.fsdecode(name), "a", "M\u00fcller"]
+    names = {os.fsdecode(name): name, "a": b"a", "M\u00fcller": "M\u00fcller".encode()}
+    ranked = sorted(patients, key=lambda patient: hashlib.sha256(b"0:" + names[patient]).digest())
+    assert draw(patients, 0, 0.2, seed=0) == dict(zip(ranked, ["test", "train", "train"], strict=True))
 
 
 def test_split_file(tmp_path: Path) -> None:
@@ -64,7 +91,7 @@ def test_split_file(tmp_path: Path) -> None:
     file.write_text(
         "\ufefffile,patient,split,note\nlq/a.png,1,train,x\nlq/b.png,2,test,\nhq/a.png,1,train,\n"
     )
-    places = assign_splits(SplitConfig(file=file), lq, hq)
+    places = assign_splits(SplitConfig(file=file), lq, hq, FOLDERS)
     assert [(places[path].patient, places[path].split) for path in (*lq, *hq)] == [
         ("1", "train"),
         ("2", "test"),
@@ -80,7 +107,7 @@ def test_split_file_with_every_mistake(tmp_path: Path) -> None:
         "lq/d.png,3,tset\nlq/zz.png,4,train\n"
     )
     with pytest.raises(DataError) as caught:
-        assign_splits(SplitConfig(file=file), [tmp_path / f"lq/{name}.png" for name in names], [])
+        assign_splits(SplitConfig(file=file), [tmp_path / f"lq/{name}.png" for name in names], [], FOLDERS)
     text = str(caught.value)
     for says in (
         "line 4: 'lq/b.png' stands twice",
@@ -99,4 +126,4 @@ def test_split_file_that_is_none(tmp_path: Path, content: str | None, says: str)
     if content is not None:
         (tmp_path / "split.csv").write_text(content)
     with pytest.raises(DataError, match=says):
-        assign_splits(SplitConfig(file=tmp_path / "split.csv"), [], [])
+        assign_splits(SplitConfig(file=tmp_path / "split.csv"), [], [], FOLDERS)

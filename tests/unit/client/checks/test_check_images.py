@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from client.checks.page import as_text
 from tests.unit.client.checks.hospital import (
     found,
     make_hospital,
@@ -126,6 +128,28 @@ def test_fewer_masks_than_the_policy_wants_images_are_told(tmp_path: Path) -> No
     assert finding.state == "warning"
     assert "policy.minimum_images is 7, so nothing of phase cooperate would leave" in finding.detail
     assert "Or lower policy.minimum_images" in finding.remedy
+
+
+def test_masks_of_several_labels_are_a_problem(tmp_path: Path) -> None:
+    file = make_hospital(tmp_path, folders=", masks: masks")
+    make_masks(tmp_path)
+    labels = np.zeros((20, 24), np.uint8)
+    labels[2:8, 2:8], labels[12:18, 2:8] = 1, 2
+    save(tmp_path / "masks/p03_1.png", labels)
+    examination = offline(file)
+    (finding,) = mistakes(examination)
+    assert "p03_1.png: holds more than two values" in finding.detail
+    assert examination.exit_code == 11
+
+
+def test_a_name_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    file = make_hospital(tmp_path)
+    os.rename(tmp_path / "lq/p03_1.png", os.fsencode(tmp_path / "lq") + b"/M\xfcller_1.png")
+    examination = offline(file)
+    finding = found(examination, "file names")
+    assert (finding.state, finding.files) == ("warning", (r"lq/M\xfcller_1.png",))
+    assert examination.exit_code == 0
+    assert r"lq/M\xfcller_1.png" in as_text(examination, colour=False).encode().decode()
 
 
 def test_masks_for_every_image_are_well(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_a_folder_and_a_file_that_may_not_be_read(config: SiteConfig) -> None:
     assert finding.files == (str(folder), str(file))
 
 
+def test_files_in_linked_folders_are_looked_at_and_hidden_ones_are_not(config: SiteConfig) -> None:
+    with open_folder() as elsewhere:
+        for file in (elsewhere / "a.png", config.images.lq / "._p01_1.png"):
+            file.touch(mode=0o000)
+        (config.images.lq / "linked").symlink_to(elsewhere)
+        (config.images.lq / "lost+found").mkdir(mode=0o000)
+        with nobody():
+            (finding,) = machine.check_reading(config)
+    assert finding.files == (str(config.images.lq / "linked/a.png"),)
+
+
 @pytest.mark.parametrize("above", [False, True])
 def test_a_folder_of_images_that_may_not_be_entered(config: SiteConfig, above: bool) -> None:
     folder = config.images.lq
