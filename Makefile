@@ -34,7 +34,7 @@ demo: install
 		--modality fundus --sites 3 --seed 1 --size 96 --out $(DEMO_SITES); }
 	$(BIN)/hqgnet-server simulate $(DEMO)/experiment.yaml --sites '$(DEMO_SITES)/*/site.yaml' --runs $(RUNS) --cpus 3 --overwrite
 	$(BIN)/hqgnet enhance --model $(RUNS)/demo/models/best.safetensors \
-		--input $(DEMO_SITES)/site-1/images/lq --output $(RUNS)/demo/enhanced
+		--input $(DEMO_SITES)/site-1/images/lq --output $(RUNS)/demo/enhanced --overwrite
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -93,7 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     enhancer.add_argument("--method", choices=_CLASSICAL, help="a classical method, which needs no model")
     enhance.add_argument("--input", type=Path, required=True, metavar="FILE_OR_DIR")
-    enhance.add_argument("--output", type=Path, required=True, metavar="DIR")
+    enhance.add_argument("--output", type=Path, required=True, metavar="DIR", help="outside of the input")
+    enhance.add_argument("--overwrite", action="store_true", help="replace results that are there")
     enhance.add_argument(
         "--guide", type=Path, metavar="IMAGE", help="HQ image to be guided by, instead of the stored cue"
     )
@@ -112,14 +113,16 @@ def build_parser() -> argparse.ArgumentParser:
         "in it and the first image hardly shows it",
     )
     enhance.add_argument(
-        "--tile", type=_positive, metavar="N", help="run images larger than NxN in tiles, in bounded memory"
+        "--tile",
+        type=_positive,
+        metavar="N",
+        help="with --at native: run images larger than NxN in tiles, in bounded memory",
     )
     enhance.add_argument(
         "--overlap",
         type=_not_negative,
-        default=64,
         metavar="N",
-        help="pixels that tiles share at least (default 64); with 0 seams may be seen",
+        help="with --tile: pixels that tiles share at least (default 64); with 0 seams may be seen",
     )
 
     export = commands.add_parser("export", help="write a model for ONNX Runtime, OpenVINO or torch.export")
@@ -157,8 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
     guide.add_argument(
         "--guidance",
         choices=("site", "stored"),
-        default="site",
-        help="one fixed HQ image of the site (the paper's protocol), or the model's stored cue",
+        help="one fixed HQ image of the site (default; the paper's protocol), or the model's stored cue",
     )
     guide.add_argument(
         "--guides",
@@ -173,7 +175,7 @@ def build_parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--strengths", type=_strengths, metavar="S,...", help="of noise, 0 to 1 (0.05,0.1,0.2,0.4)"
     )
-    many.add_argument("--seed", type=int, default=0, metavar="S", help="of noise and draws of guides (0)")
+    many.add_argument("--seed", type=int, metavar="S", help="of noise and draws of guides (0)")
     many.add_argument("--most-guides", type=_positive, metavar="N", help="images used of each set (32)")
     many.add_argument(
         "--out", type=Path, metavar="DIR", help="write a CSV and a plot there; keep it at the site"

@@ -22,6 +22,7 @@ from hqgnet.cue_bank import PREFIX, CueBank, ImplausibleCuesError
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.groups import published_groups
+from hqgnet.files import make_folder
 from hqgnet.networks import Networks, networks_of
 from hqgnet.tensor_file import write_tensors
 
@@ -72,13 +73,16 @@ def save_model(
     """Write a model file atomically.
 
     Args:
-        path: Ends in ``.safetensors``.
+        path: Ends in ``.safetensors``. Missing folders are made.
         networks: Of which what enhances and the downstream network are saved.
         experiment: Goes into the file.
         guidance: v_z, ``(64,)`` or ``(1, 64)``, used where the user gives no guide.
         details: JSON-able notes, for example phase and round; ``task_trained`` where the downstream network
             has learned, without which nobody judges it.
         bank: Cues that sites lent.
+
+    Raises:
+        OutputError: If it cannot be written; what stood there before is untouched.
     """
     groups = _prefixes(experiment)
     tensors = {name: value for name, value in networks.state_dict().items() if name.startswith(groups)}
@@ -92,7 +96,7 @@ def save_model(
         "details": details or {},
         "experiment": experiment.to_json(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_tensors(path, tensors, {_HEADER: json.dumps(header, sort_keys=True)})
 
 

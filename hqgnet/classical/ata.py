@@ -88,8 +88,11 @@ def _gamma(light: Tensor, lit: Tensor) -> Tensor:
 def _noise(bright: Tensor, lit: Tensor) -> Tensor:
     """Standard deviation (B, 1, 1, 1) of the noise: from the median diagonal difference where there is light.
 
-    A median of absolute differences sees the pixels without structure (Donoho and Johnstone 1994).
+    A median of absolute differences sees the pixels without structure (Donoho and Johnstone 1994). A single
+    line of pixels has no diagonal: no noise is seen there.
     """
+    if min(bright.shape[-2:]) < 2:
+        return bright.new_zeros(len(bright), 1, 1, 1)
     kernel = bright.new_tensor([[1, -1], [-1, 1]]).view(1, 1, 2, 2) / 2
     differences = F.conv2d(bright, kernel).abs()
     inside = lit[..., 1:, 1:] > 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,9 @@ def run_guarded(command: Callable[[], int | None]) -> int:
     Args:
         command: May return an exit code; None means success.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # A file's name, or a sign in a table, that stdout has no letters for must not cost the result.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = int(command() or ExitCode.OK)
         sys.stdout.flush()

@@ -9,9 +9,9 @@ import sys
 from hqgnet.ablation.catalogue import rows_named, table_named
 from hqgnet.ablation.run import Ablation
 from hqgnet.ablation.run import ablate as run_table
+from hqgnet.commands.opening import open_site
 from hqgnet.config import load_experiment
 from hqgnet.data.site_config import load_site_config, misfits
-from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError
 
@@ -40,7 +40,7 @@ def ablate(arguments: argparse.Namespace) -> None:
         arguments.with_downstream,
     )
     device = choose_device(configs[0].device)
-    data = [SiteData.open(config) for config in configs]
+    data = [open_site(config) for config in configs]
     # Progress is not the result: standard output holds the table alone.
     text, whole = run_table(asked, data, device, lambda told: print(told, file=sys.stderr, flush=True))
     print(json.dumps(whole, indent=2) if arguments.json else text, end="\n" if arguments.json else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from rich.progress import track
 from torch import Tensor
 
 from hqgnet.classical import CLASSICAL, Enhance
-from hqgnet.data.reading import IMAGE_SUFFIXES, read_image, read_with_format
+from hqgnet.commands.outputs import prepare_folder
+from hqgnet.data.image_folders import find_images
+from hqgnet.data.reading import is_coloured, read_image, read_with_format, to_channels
 from hqgnet.data.writing import write_image
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, DataError, ModelFileError, OutputError, Problem
@@ -21,28 +24,38 @@ from hqgnet.export.runner import ExportedRunner, exported_folder
 from hqgnet.guidance import image_guidance
 from hqgnet.inference import Runner, TiledRunner, enhance_with
 from hqgnet.inference.precision import prepared_runner
+from hqgnet.inference.torch_runner import Precision
 from hqgnet.method_config import CLASSICAL_METHODS, Method
 from hqgnet.model_file import Model, load_model
+
+_OVERLAP = 64
 
 
 def enhance(arguments: argparse.Namespace) -> None:
     """Enhance every image of a folder, or one image, keeping format, size and bit depth.
 
     Raises:
-        DataError: After all others were written, if some image could not be read.
+        ConfigurationError: If an option cannot be met or would do nothing.
+        DataError: If there is no image; or, after all others were written, if some could not be enhanced.
+        ModelFileError: If the model cannot be used.
+        OutputError: If results cannot be written, or would replace an original or, unasked, another result.
     """
-    images = _find_images(arguments.input)
-    targets = _targets(arguments.input, images, arguments.output)
+    images = _found(arguments.input)
+    targets = _targets(arguments, images)
     channels, enhanced = _opened(arguments)
+    prepare_folder(arguments.output)
     problems: list[Problem] = []
     console = Console(stderr=True)
     work = list(zip(images, targets, strict=True))
     for source, target in track(work, "enhancing", console=console, disable=not console.is_terminal):
         try:
-            image, kind = read_with_format(source, channels)
-            result = enhanced(image)
+            image, kind = read_with_format(source)
+            if channels == 1 and is_coloured(image):
+                what = "is coloured, and the model is of grey images: it would take the colours away"
+                raise DataError(Problem(str(source), what, "Leave it out, or convert it to grey"))
+            result = enhanced(image if channels is None else to_channels(image, channels))
         except DataError as error:
-            problems += [Problem(str(source), f"{p.where}: {p.what}", p.remedy) for p in error.problems]
+            problems += [_of_image(problem, source) for problem in error.problems]
             continue
         write_image(target, result, kind)
     print(f"{len(work) - len(problems)} of {len(work)} images enhanced into {arguments.output}")
@@ -64,9 +77,10 @@ def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3] | None, Enhanc
     model = load_model(arguments.model, choose_device(arguments.device))
     if model.experiment.method in CLASSICAL_METHODS:
         return model.experiment.channels, _classical(model.experiment.method, arguments)
+    _check_tiles(arguments)
     guidance = _guidance(model, arguments.guide, arguments.model)
     if arguments.tile:  # mistakes are told before the first image is read
-        TiledRunner(model, "float32", tile=arguments.tile, overlap=arguments.overlap)
+        _tiled(model, "float32", arguments)
     runner_for = _runner_for(model, guidance, arguments)
     runner: Runner | None = None
 
@@ -84,20 +98,22 @@ def _runner_for(
     """Return what makes a runner when the first image is there."""
 
     def runner_for(image: Tensor) -> Runner:
-        native = arguments.at == "native"
-        if arguments.tile and native:
+        if arguments.tile:
             # Of a large image its middle is enough to choose the precision by.
             image = _middle(image, arguments.tile)
         runner, error = prepared_runner(
-            model, arguments.precision or "float32", image, guidance, native=native
+            model, arguments.precision or "float32", image, guidance, native=arguments.at == "native"
         )
         if error is not None:
             print(f"{runner.precision}: bfloat16 differs from float32 by {error}", file=sys.stderr)
-        if not arguments.tile:
-            return runner
-        return TiledRunner(model, runner.precision, tile=arguments.tile, overlap=arguments.overlap)
+        return _tiled(model, runner.precision, arguments) if arguments.tile else runner
 
     return runner_for
+
+
+def _tiled(model: Model, precision: Precision, arguments: argparse.Namespace) -> TiledRunner:
+    overlap = _OVERLAP if arguments.overlap is None else arguments.overlap
+    return TiledRunner(model, precision, tile=arguments.tile, overlap=overlap)
 
 
 def _classical(method: Method, arguments: argparse.Namespace) -> Enhance:
@@ -107,6 +123,7 @@ def _classical(method: Method, arguments: argparse.Namespace) -> Enhance:
     given = {
         "--guide": arguments.guide is not None,
         "--tile": arguments.tile is not None,
+        "--overlap": arguments.overlap is not None,
         "--precision": arguments.precision not in (None, "float32"),
         "--device": arguments.device not in ("auto", "cpu"),
         "--at": arguments.at == "trained",
@@ -118,27 +135,39 @@ def _classical(method: Method, arguments: argparse.Namespace) -> Enhance:
     return CLASSICAL[method]
 
 
-def _find_images(source: Path) -> list[Path]:
-    if source.is_dir():
-        found = sorted(p for p in source.rglob("*") if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
-    else:
-        found = [source] if source.is_file() else []
-    if not found:
-        what = "holds no image" if source.exists() else "does not exist"
-        raise DataError(
-            Problem(str(source), what, f"Give an image or a folder of {', '.join(sorted(IMAGE_SUFFIXES))}")
-        )
-    return found
+def _found(source: Path) -> list[Path]:
+    """Return a folder's images, or the one that is named, be it hidden or of any suffix."""
+    return [source] if os.path.isfile(source) else find_images(source, "--input")
 
 
-def _targets(source: Path, images: list[Path], output: Path) -> list[Path]:
+def _targets(arguments: argparse.Namespace, images: list[Path]) -> list[Path]:
+    """Return where each image's result goes: to no original, and to no earlier result unless asked."""
+    source, output = arguments.input, arguments.output
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        remedy = "Give a folder outside of it, where no result is taken for an original"
+        raise OutputError(Problem(str(output), f"lies within the input {source}", remedy))
     base = source if source.is_dir() else source.parent
     targets = [output / image.relative_to(base) for image in images]
-    if any(target.resolve() == image.resolve() for image, target in zip(images, targets, strict=True)):
-        raise OutputError(
-            Problem(str(output), "is where the input lies", "Give another folder: nothing is overwritten")
-        )
+    inputs = {path.resolve() for path in (*images, arguments.guide) if path is not None}
+    problems = [
+        Problem(str(target), "is an input, which a result would replace", "Give another --output")
+        for target in targets
+        if target.resolve() in inputs
+    ]
+    if problems:
+        raise OutputError(problems)
+    there = [] if arguments.overwrite else [target for target in targets if os.path.lexists(target)]
+    if there:
+        what = f"holds {len(there)} of {len(targets)} results already (first {there[0]})"
+        raise OutputError(Problem(str(output), what, "Give another folder, or --overwrite to replace them"))
     return targets
+
+
+def _of_image(problem: Problem, source: Path) -> Problem:
+    """Return a problem with one image so that it names the image's file."""
+    if problem.where == str(source):
+        return problem
+    return Problem(str(source), f"{problem.where}: {problem.what}", problem.remedy)
 
 
 def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor | None:
@@ -156,10 +185,23 @@ def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor | No
     return model.guidance
 
 
+def _check_tiles(arguments: argparse.Namespace) -> None:
+    problems = []
+    if arguments.tile is not None and arguments.at != "native":
+        what = "at the size that the network was trained at, an image is small and needs no tiles"
+        problems.append(Problem("--tile", what, "Leave it out, or add --at native"))
+    if arguments.overlap is not None and arguments.tile is None:
+        problems.append(Problem("--overlap", "there are no tiles", "Leave it out, or give --tile"))
+    if problems:
+        raise ConfigurationError(problems)
+
+
 def _check_exported(arguments: argparse.Namespace) -> None:
+    whole = "an exported network takes its statistics from what it sees"
     unmet = {
         "--guide": (arguments.guide is not None, "an exported network holds no cue extractor"),
-        "--tile": (arguments.tile is not None, "an exported network takes its statistics from what it sees"),
+        "--tile": (arguments.tile is not None, whole),
+        "--overlap": (arguments.overlap is not None, whole),
         "--device": (arguments.device not in ("auto", "cpu"), "exported networks run on the processor"),
     }
     problems = [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
+from hqgnet.commands.opening import open_site
+from hqgnet.commands.outputs import prepare_file
 from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
 from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
@@ -14,7 +17,7 @@ from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.evaluation import evaluate_site
 from hqgnet.files import write_atomically
 from hqgnet.guidance import site_guidance
-from hqgnet.model_file import load_model
+from hqgnet.model_file import Model, load_model
 from hqgnet.networks import ClassicalNetworks
 from hqgnet.scores import SiteScores
 
@@ -31,55 +34,77 @@ def evaluate(arguments: argparse.Namespace) -> None:
         evaluate_guides(arguments)
         return
     config = load_site_config(arguments.site)
+    scores = _of_method(arguments, config) if arguments.method else _of_model(arguments, config)
+    text = json.dumps({"site": config.name, "split": arguments.split, **scores.row()}, indent=2) + "\n"
+    print(text, end="")
+    if arguments.json:
+        write_atomically(arguments.json, text.encode())
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options of a model without one, those of guides without any, and the other way round."""
+    of_guides = {
+        "--out": arguments.out is not None,
+        "--strengths": arguments.strengths is not None,
+        "--seed": arguments.seed is not None,
+        "--most-guides": arguments.most_guides is not None,
+    }
     if arguments.method:
-        _print(arguments, config, _classical(arguments, SiteData.open(config)))
-        return
-    device = choose_device(config.device)
-    model = load_model(arguments.model, device)
-    experiment = model.experiment
-    problems = misfits(config, experiment, str(arguments.site))
+        of_guides |= {"--guides": bool(arguments.guides), "--guidance": arguments.guidance is not None}
+        problems = _refused(
+            of_guides, f"{arguments.method} takes no guide", "Leave it out, or give a --model"
+        )
+    else:
+        what = "a model is judged at the size that it was trained at"
+        problems = _refused({"--size": arguments.size is not None}, what, "Leave it out")
+        if not arguments.guides:
+            problems += _refused(
+                of_guides, "is of --guides, which are not given", "Leave it out, or give them"
+            )
     if problems:
         raise ConfigurationError(problems)
-    data = SiteData.open(config)
-    if arguments.guidance == "site" or not model.networks.guidance_size:
-        guidance = site_guidance(model.networks, data, experiment, device, model.guidance)
-    elif model.guidance is not None:
-        guidance = model.guidance
-    else:
+
+
+def _refused(options: Mapping[str, bool], what: str, remedy: str) -> list[Problem]:
+    return [Problem(option, what, remedy) for option, is_given in options.items() if is_given]
+
+
+def _of_method(arguments: argparse.Namespace, config: SiteConfig) -> SiteScores:
+    networks = ClassicalNetworks(arguments.method, nn.Identity())
+    data = _opened(arguments, config)
+    return evaluate_site(networks, data, None, arguments.size or _SIZE, arguments.split, with_task=False)
+
+
+def _of_model(arguments: argparse.Namespace, config: SiteConfig) -> SiteScores:
+    model = load_model(arguments.model, choose_device(config.device))
+    experiment = model.experiment
+    problems = misfits(config, experiment, str(arguments.site))
+    if not model.networks.guidance_size:
+        problems += _refused(
+            {"--guidance": arguments.guidance is not None}, "this model takes no guide", "Leave it out"
+        )
+    if problems:
+        raise ConfigurationError(problems)
+    if arguments.guidance == "stored" and model.guidance is None:
         remedy = "Leave --guidance stored out: the site's own HQ image serves"
         raise ModelFileError(Problem(str(arguments.model), "holds no guidance", remedy))
-    scores = evaluate_site(
+    data = _opened(arguments, config)
+    return evaluate_site(
         model.networks,
         data,
-        guidance,
+        model.guidance if arguments.guidance == "stored" else _guidance_of(model, data),
         experiment.image_size,
         arguments.split,
         with_task=model.task_trained,
         metrics=experiment.metrics,
     )
-    _print(arguments, config, scores)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Refuse options of a model without one, and the other way round."""
-    if arguments.method:
-        given = {"--guides": arguments.guides, "--guidance": arguments.guidance == "stored"}
-        what, remedy = f"{arguments.method} takes no guide", "Leave it out, or give a --model"
-    else:
-        given = {"--size": arguments.size}
-        what, remedy = "a model is judged at the size that it was trained at", "Leave it out"
-    problems = [Problem(option, what, remedy) for option, is_given in given.items() if is_given]
-    if problems:
-        raise ConfigurationError(problems)
+def _guidance_of(model: Model, data: SiteData) -> Tensor | None:
+    return site_guidance(model.networks, data, model.experiment, model.networks.device, model.guidance)
 
 
-def _classical(arguments: argparse.Namespace, data: SiteData) -> SiteScores:
-    networks = ClassicalNetworks(arguments.method, nn.Identity())
-    return evaluate_site(networks, data, None, arguments.size or _SIZE, arguments.split, with_task=False)
-
-
-def _print(arguments: argparse.Namespace, config: SiteConfig, scores: SiteScores) -> None:
-    text = json.dumps({"site": config.name, "split": arguments.split, **scores.row()}, indent=2) + "\n"
+def _opened(arguments: argparse.Namespace, config: SiteConfig) -> SiteData:
     if arguments.json:
-        write_atomically(arguments.json, text.encode())
-    print(text, end="")
+        prepare_file(arguments.json)
+    return open_site(config, arguments.split)

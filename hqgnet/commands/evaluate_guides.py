@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import track
 
+from hqgnet.commands.opening import open_site
+from hqgnet.commands.outputs import prepare_file, prepare_folder
 from hqgnet.data.site_config import load_site_config, misfits
-from hqgnet.data.site_data import EvaluationItem, SiteData
+from hqgnet.data.site_data import EvaluationItem
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError
-from hqgnet.files import make_folder, write_atomically
+from hqgnet.files import write_atomically
 from hqgnet.model_file import load_model
 from hqgnet.robustness.guides import MOST_GUIDES, Plan, gather
 from hqgnet.robustness.noise import STRENGTHS
@@ -40,10 +42,12 @@ def evaluate_guides(arguments: argparse.Namespace) -> None:
     problems = misfits(config, model.experiment, str(arguments.site))
     if problems:
         raise ConfigurationError(problems)
-    data = SiteData.open(config)
-    plan = Plan(arguments.strengths or STRENGTHS, arguments.seed, arguments.most_guides or MOST_GUIDES)
     if arguments.out:
-        make_folder(arguments.out)  # an hour's work must not end at a folder that cannot be made
+        prepare_folder(arguments.out)
+    if arguments.json:
+        prepare_file(arguments.json)
+    data = open_site(config, arguments.split)
+    plan = Plan(arguments.strengths or STRENGTHS, arguments.seed or 0, arguments.most_guides or MOST_GUIDES)
     conditions = gather(specs, data, model, plan)
     found = study(model, networks, data, conditions, arguments.split, plan.seed, device, watch=_with_bar)
     head = f"{config.name}: {found.images} {arguments.split} images, mean ± standard deviation over guides"

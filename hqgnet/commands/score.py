@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from hqgnet.data.reading import IMAGE_SUFFIXES, read_image
+from hqgnet.data.image_folders import find_images
+from hqgnet.data.reading import read_image
 from hqgnet.data.transforms import resize_longer_side
 from hqgnet.errors import DataError, HqgnetError, Problem
 from hqgnet.metrics.no_reference import field_of_view
@@ -22,7 +24,7 @@ def score_images(arguments: argparse.Namespace) -> None:
     Raises:
         DataError: After all others were scored, if some path or image could not be read.
     """
-    paths, problems = _find_images(arguments.images)
+    paths, problems = _found(arguments.images)
     console = Console(stderr=True)
     scored: list[tuple[Path, dict[str, Score]]] = []
     for path in track(paths, "scoring", console=console, disable=not console.is_terminal):
@@ -38,19 +40,15 @@ def score_images(arguments: argparse.Namespace) -> None:
         raise DataError(problems)
 
 
-def _find_images(given: list[Path]) -> tuple[list[Path], list[Problem]]:
-    """Files as given and those of folders, each once; and the paths that lead to none."""
+def _found(given: list[Path]) -> tuple[list[Path], list[Problem]]:
+    """Files as given and the images of folders, each once; and what is wrong with folders."""
     found: dict[Path, None] = {}
-    problems = []
+    problems: list[Problem] = []
     for source in given:
-        files = [source]
-        if source.is_dir():
-            inside = (path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-            files = sorted(path for path in inside if path.is_file())
-            if not files:
-                remedy = f"Give an image or a folder of {', '.join(sorted(IMAGE_SUFFIXES))}"
-                problems.append(Problem(str(source), "holds no image", remedy))
-        found |= dict.fromkeys(files)
+        try:
+            found |= dict.fromkeys(find_images(source, "IMAGE") if os.path.isdir(source) else [source])
+        except DataError as error:
+            problems += error.problems
     return list(found), problems
 
 

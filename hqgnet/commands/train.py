@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from hqgnet.config import PhaseName, load_experiment
+from hqgnet.commands.opening import open_site
+from hqgnet.commands.outputs import prepare_file
+from hqgnet.config import Experiment, PhaseName, load_experiment
 from hqgnet.data.site_config import load_site_config, misfits
-from hqgnet.data.site_data import SiteData
 from hqgnet.device import choose_device
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.guidance import mean_guidance
@@ -15,13 +16,15 @@ from hqgnet.model_file import TASK_TRAINED, save_model
 from hqgnet.training.central import train_centrally
 from hqgnet.training.local import LocalResult
 from hqgnet.training.selection import task_is_trained
+from hqgnet.yaml_files import validate_mapping
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train on one site or on several pooled, and write the model."""
     experiment = load_experiment(arguments.experiment)
     if arguments.seed is not None:
-        experiment = experiment.model_copy(update={"seed": arguments.seed})
+        given = experiment.model_dump(exclude_unset=True) | {"seed": arguments.seed}
+        experiment = validate_mapping(given, Experiment, f"{arguments.experiment} with --seed")
     if arguments.output.suffix != ".safetensors":
         remedy = "End the file name in .safetensors"
         raise ConfigurationError(Problem("--output", f"{arguments.output} is not a safetensors file", remedy))
@@ -35,7 +38,8 @@ def train(arguments: argparse.Namespace) -> None:
     if problems:
         raise ConfigurationError(problems)
     device = choose_device(configs[0].device)
-    data = [SiteData.open(config) for config in configs]
+    prepare_file(arguments.output)
+    data = [open_site(config) for config in configs]
 
     def report(phase: PhaseName, number: int, result: LocalResult) -> None:
         losses = "  ".join(f"{name} {value:.4f}" for name, value in result.losses.items())

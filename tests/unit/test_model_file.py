@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hqgnet.config import Experiment
-from hqgnet.errors import ModelFileError
+from hqgnet.errors import ModelFileError, OutputError
 from hqgnet.model_file import Model, load_model, save_model
 from hqgnet.networks import build_networks
 
@@ -52,6 +52,13 @@ def test_equal_models_are_equal_files(model_path: Path, tiny_experiment: Experim
 def test_the_discriminator_is_not_in_the_file(model_path: Path) -> None:
     names = load_file(model_path)
     assert not [name for name in names if name.startswith(("discriminator", "autoencoder"))]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tiny_experiment: Experiment, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    networks = build_networks(tiny_experiment.numbers, tiny_experiment.channels, seed=5)
+    with pytest.raises(OutputError, match="cannot be made"):
+        save_model(tmp_path / "file" / "models" / "m.safetensors", networks, tiny_experiment, guidance=None)
 
 
 def test_a_truncated_file_is_refused(model_path: Path) -> None:

@@ -20,7 +20,9 @@ def test_the_three_of_the_paper() -> None:
 
 @METHODS
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 40), (200, 31)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(16, 16), (17, 40), (200, 31), (2, 2), (1, 40), (31, 1), (1, 1)]
+)
 def test_any_size_comes_back_in_range(enhance: Enhance, channels: int, height: int, width: int) -> None:
     noise = torch.rand(2, channels, height, width, generator=torch.Generator().manual_seed(0))
     for images in (noise, 0.3 * noise, in_a_disc(noise)):

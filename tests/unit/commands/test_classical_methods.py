@@ -54,10 +54,21 @@ def test_enhance_needs_no_model_and_keeps_colours_as_they_are(
 def test_options_of_networks_are_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("L", (32, 32)).save(tmp_path / "a.png")
     call = ["enhance", "--method", "ata", "--input", str(tmp_path / "a.png"), "--output", str(tmp_path / "o")]
-    wrong = ["--guide", "g.png", "--tile", "16", "--at", "trained", "--precision", "bfloat16"]
+    wrong = [
+        "--guide",
+        "g.png",
+        "--tile",
+        "16",
+        "--overlap",
+        "0",
+        "--at",
+        "trained",
+        "--precision",
+        "bfloat16",
+    ]
     assert cli.main([*call, *wrong]) == ExitCode.CONFIGURATION
     said = capsys.readouterr().err
-    for option in ("--guide", "--tile", "--at", "--precision"):
+    for option in ("--guide", "--tile", "--overlap", "--at", "--precision"):
         assert f"error: {option}: ata has no network" in said
     with pytest.raises(SystemExit):
         cli.main([*call, "--model", "m.safetensors"])

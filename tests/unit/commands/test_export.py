@@ -14,10 +14,12 @@ from PIL import Image
 
 from hqgnet.cli import main
 from hqgnet.config import Experiment
+from hqgnet.data.reading import read_image
 from hqgnet.errors import ExitCode
 from hqgnet.export import writing
 from hqgnet.export.description import DESCRIPTION_NAME, file_digest
 from hqgnet.export.runner import ExportedRunner
+from hqgnet.guidance import image_guidance
 from hqgnet.model_file import load_model, save_model
 from tests.unit.inference.models import lively_model, smooth_image
 
@@ -71,6 +73,22 @@ def test_guidance_is_an_input_where_it_was_asked_for(exports: dict[str, Path], m
     assert not torch.allclose(seen, ExportedRunner(exports["onnx"]).run(images, None), atol=1e-4)
 
 
+def test_an_image_may_guide_instead_of_the_stored_cue(model_path: Path, tmp_path: Path) -> None:
+    guide = tmp_path / "guide.png"
+    Image.fromarray((255 * smooth_image(48, 40, seed=2)[0].permute(1, 2, 0).numpy()).astype(np.uint8)).save(
+        guide
+    )
+    arguments = ["export", "--model", str(model_path), "--to", "onnx", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--guide", str(guide)]) == 0
+    model, images = load_model(model_path), smooth_image(64, 64)
+    cue = image_guidance(model.networks, read_image(guide), model.experiment.image_size, torch.device("cpu"))
+    with torch.inference_mode():
+        guided, stored = (model.networks.enhance(images, vector) for vector in (cue, model.guidance))
+    seen = ExportedRunner(tmp_path / "out").run(images, None)
+    torch.testing.assert_close(seen, guided, atol=1e-5, rtol=0)
+    assert not torch.allclose(seen, stored, atol=1e-4)
+
+
 def test_the_description_says_what_was_written(exports: dict[str, Path], model_path: Path) -> None:
     described = json.loads((exports["openvino"] / DESCRIPTION_NAME).read_text())
     assert described["model_sha256"] == file_digest(model_path)
@@ -112,7 +130,9 @@ def test_a_torch_export_archive_is_not_loaded(
     assert "unpickling" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--tile", "64"], ["--guide", "a.png"], ["--precision", "bfloat16"]])
+@pytest.mark.parametrize(
+    "option", [["--tile", "64"], ["--overlap", "0"], ["--guide", "a.png"], ["--precision", "bfloat16"]]
+)
 def test_enhance_refuses_what_an_export_cannot_do(
     exports: dict[str, Path], tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

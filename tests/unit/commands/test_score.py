@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,21 @@ def test_one_bad_file_does_not_stop_the_others(folder: Path, capsys: pytest.Capt
     assert len(json.loads(printed.out)) == 3
     for said in (f"{folder / 'broken.png'}: cannot be read", f"{missing}: is missing", "holds no image"):
         assert said in printed.err
+
+
+def test_hidden_files_of_a_folder_are_no_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "._a.png").write_bytes(b"\0\5\x16\7")
+    assert cli.main(["score", str(folder), "--json", "--metrics", "ag"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 3
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "small.bmp").rename(folder / os.fsdecode(b"small-\xe9.bmp"))
+    assert cli.main(["score", str(folder), "--metrics", "ag,niqe"]) == 0
+    table = capsys.readouterr().out
+    assert r"small-\udce9.bmp" in table and "64 x 64" in table
 
 
 def test_an_unknown_metric_is_named_with_those_there_are(

@@ -11,10 +11,13 @@ from PIL import Image
 
 from hqgnet.cli import main
 from hqgnet.config import Experiment
+from hqgnet.data.reading import read_image
 from hqgnet.errors import ExitCode
+from hqgnet.guidance import image_guidance
 from hqgnet.inference import enhance_image
 from hqgnet.model_file import load_model, save_model
 from hqgnet.networks import build_networks
+from tests.unit.inference.models import lively_model, smooth_image
 
 
 @pytest.fixture
@@ -115,10 +118,21 @@ def test_an_empty_folder_is_refused(model_path: Path, tmp_path: Path) -> None:
     assert main(["enhance", *arguments]) == ExitCode.DATA
 
 
-def test_a_guide_image_is_used(model_path: Path, tmp_path: Path) -> None:
-    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(tmp_path / "a.png")
-    Image.fromarray(np.full((32, 32, 3), 200, np.uint8)).save(tmp_path / "guide.png")
-    common = ["enhance", "--model", str(model_path), "--input", str(tmp_path / "a.png")]
+def test_a_guide_image_is_used(tiny_experiment: Experiment, tmp_path: Path) -> None:
+    model, path = lively_model(tiny_experiment), tmp_path / "model.safetensors"
+    assert model.guidance is not None
+    with torch.no_grad():
+        model.networks.generator.last.weight.mul_(10)  # what guides shows in 8 bits
+    save_model(path, model.networks, tiny_experiment, guidance=model.guidance)
+    for name, seed in (("a.png", 0), ("guide.png", 1)):
+        pixels = 255 * smooth_image(32, 32, seed=seed)[0].permute(1, 2, 0).numpy()
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
+    common = ["enhance", "--model", str(path), "--input", str(tmp_path / "a.png")]
     assert main([*common, "--output", str(tmp_path / "stored")]) == 0
     assert main([*common, "--output", str(tmp_path / "guided"), "--guide", str(tmp_path / "guide.png")]) == 0
-    assert (tmp_path / "guided" / "a.png").exists()
+    stored, guided = (read_image(tmp_path / folder / "a.png") for folder in ("stored", "guided"))
+    assert (guided - stored).abs().max() > 10 / 255
+    image, guide = read_image(tmp_path / "a.png"), read_image(tmp_path / "guide.png")
+    cue = image_guidance(model.networks, guide, tiny_experiment.image_size, torch.device("cpu"))
+    for found, vector in ((stored, model.guidance), (guided, cue)):
+        torch.testing.assert_close(found, enhance_image(model, image, vector), rtol=0, atol=0.6 / 255)
