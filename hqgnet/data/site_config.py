@@ -64,8 +64,8 @@ class SplitConfig(_Frozen):
     )
     patient_pattern: str = Field(
         r"^(?P<patient>[^_]+)",
-        description="regular expression that finds the patient in a file name without suffix; with / in it, in "
-        "the path in the image folder",
+        description="regular expression that finds the patient in a file name without suffix; with / in "
+        "it, in the path in the image folder",
     )
     validation: float = Field(0.1, ge=0, lt=1, description="share of patients for choosing the best model")
     test: float = Field(0.2, ge=0, lt=1, description="share of patients for the final figures")

@@ -1,4 +1,4 @@
-"""A hospital with images of every kind, and an untrained model to report on."""
+"""A run that went well, a hospital with images of every kind, and an untrained model to report on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pytest
 from hqgnet.config import Experiment
 from hqgnet.data.site_config import load_site_config
 from hqgnet.data.site_data import SiteData
-from tests.report_samples import write_model
+from tests.report_samples import write_model, write_run
+
+
+@pytest.fixture(scope="session")
+def completed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that went well."""
+    return write_run(tmp_path_factory.mktemp("run") / "trial")
 
 
 @pytest.fixture(scope="session")

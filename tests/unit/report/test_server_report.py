@@ -12,25 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from hqgnet.errors import ConfigurationError, DataError
+from hqgnet.errors import ConfigurationError
 from hqgnet.exchange.arrays import ArrayFault
 from hqgnet.exchange.update import SiteError
-from server.comparison.judging import Value, read_values, write_values
 from server.guards import Fault
 from server.report.codes import Part, explain, part_of
-from server.report.comparison import read_comparison
 from server.report.page import page, write_report
 from server.report.participation import participation
 from server.report.record import read_run
 from tests.page_structure import Page, assert_sound
-from tests.report_samples import RUN, SITES, contents, write_comparison, write_run, write_variants
+from tests.report_samples import RUN, SITES, contents, write_run
 
 MINUS = "\u2212"
-
-
-@pytest.fixture(scope="module")
-def completed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(tmp_path_factory.mktemp("run") / "trial")
 
 
 @pytest.fixture(scope="module")
@@ -212,84 +205,6 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(ConfigurationError, match="is no folder"):
         read_run(tmp_path / "nowhere")
-
-
-def test_a_comparison_becomes_a_heat_map(completed: Path, tmp_path: Path) -> None:
-    record = read_run(completed)
-    compared = read_comparison(write_comparison(tmp_path / "cmp"), record)
-    assert compared.differs == []
-    psnr = compared.maps[0]
-    assert psnr.figure.name == "psnr"
-    by_model = {row.model: row for row in psnr.rows}
-    assert next(iter(by_model)) == "original" and "federated" in by_model
-    # Sites' own models gain 1, 3.5 and 6 dB, the federation 4.
-    assert [cell.change for cell in by_model["federated"].cells] == ["+3.00", "+0.50", f"{MINUS}2.00"]
-    assert [cell.style for cell in by_model["federated"].cells] == ["heat-up2", "heat-up1", "heat-down2"]
-    assert by_model["alone bergen"].cells[1].is_held_against
-    assert by_model["original"].cells[2].style == "heat-down4"
-    assert "beats the site's own model at 2 of 3 sites (aachen, bergen), at 2 clear of 0" in psnr.verdicts[0]
-    assert compared.maps[1].verdicts == []  # more average gradient is not better
-    gain = compared.gains[("cadiz", "psnr")]
-    assert gain.images == 12 and gain.mean == pytest.approx(4.0)
-    written = page(record, compared)
-    assert_sound(written)
-    assert "+4.00 [+4.00, +4.00]" in written
-    assert "Another experiment was compared" not in written
-
-
-def test_dice_of_a_comparison_is_not_taken_for_that_of_the_run(completed: Path, tmp_path: Path) -> None:
-    folder = write_comparison(tmp_path / "cmp")
-    gains = {"original": 0.4, "federated": 0.6, "pooled": 0.7, f"alone {SITES[0]}": 0.5}
-    more = [
-        Value(1, model, SITES[0], image, metric, gain + 0.01 * image)
-        for metric in ("dice_image", "dice", "grade_f1")
-        for model, gain in gains.items()
-        for image in range(3)
-    ]
-    write_values(folder / "values.csv", [*read_values(folder / "values.csv"), *more])
-    compared = read_comparison(folder, read_run(completed))
-    # Figures that an earlier version took of single images, though one image has none, are not shown.
-    assert [found.figure.name for found in compared.maps] == ["psnr", "average_gradient", "dice_image"]
-    said = compared.maps[-1].verdicts[0]
-    assert said.startswith("Dice, mean over images: the federation") and "over the originals" not in said
-    assert (SITES[0], "dice_image") in compared.gains and (SITES[0], "dice") not in compared.gains
-    assert "the downstream network of the federated model." in plain(page(read_run(completed), compared))
-
-
-def test_variants_are_held_against_the_first(completed: Path, tmp_path: Path) -> None:
-    record = read_run(completed)
-    compared = read_comparison(write_variants(tmp_path / "cmp"), record)
-    psnr, ssim = compared.maps
-    assert ssim.verdicts == []
-    rows = {row.model: row for row in psnr.rows}
-    assert list(rows) == ["original", "plain", "better", "luckier"]
-    assert rows["plain"].difference == [] and rows["plain"].cells[0].is_held_against
-    assert rows["plain"].seeds == "18.60, 19.60" and rows["original"].seeds == ""
-    assert rows["better"].difference == ["+1.50", "+1.50 to +1.50", "seeds +1.00, +2.00", "clear of 0"]
-    # Better on the mean, and every image so, but not with each seed.
-    assert rows["luckier"].difference == ["+1.50", "+1.50 to +1.50", f"seeds +4.00, {MINUS}1.00"]
-    assert psnr.verdicts == ["PSNR: better +1.50, +1.50 to +1.50, seeds +1.00, +2.00."]
-    written = page(record, compared)
-    assert (2, "Which variant") in assert_sound(written).headings
-    assert "held against the first that was judged, plain" in plain(written)
-    # Of what the run's sites gained, variants say nothing.
-    assert "in the comparison" not in written
-
-
-def test_a_comparison_of_another_experiment_is_told_apart(completed: Path, tmp_path: Path) -> None:
-    other = write_comparison(tmp_path / "cmp", image_size=96, name="other", seed=8)
-    compared = read_comparison(other, read_run(completed))
-    assert compared.differs == ["image_size"]
-    assert "It differs from this run's in image_size" in plain(page(read_run(completed), compared))
-
-
-def test_no_comparison_no_page(completed: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="holds no finished comparison"):
-        read_comparison(tmp_path, read_run(completed))
-    folder = write_comparison(tmp_path / "cmp")
-    (folder / "plan.json").unlink()
-    with pytest.raises(DataError, match=r"plan\.json"):
-        read_comparison(folder, read_run(completed))
 
 
 def test_the_command_writes_the_page(completed: Path, tmp_path: Path) -> None:
