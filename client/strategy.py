@@ -25,7 +25,7 @@ class SitePart:
 
     Args:
         networks: Hold the global parameters, as received; not yet trained.
-        names: Of the parameters and buffers that every site shares in the phase.
+        names: Of the parameters and buffers that the site receives with every round of the phase.
         federation: Names the strategy.
         arrays: All that came.
         counted: Gives the site's state after its latest update of the phase that counted: empty before the

@@ -14,7 +14,7 @@ from client.site import OpenSite
 from client.strategy import SitePart, beside, parameters_of
 from hqgnet.cue_bank import CueBank, ImplausibleCuesError, without_cues
 from hqgnet.exchange.arrays import Arrays, to_tensors
-from hqgnet.exchange.groups import frozen_keys, local_keys, shared_groups, shared_keys
+from hqgnet.exchange.groups import frozen_keys, local_keys, renewed_keys, shared_groups
 from hqgnet.exchange.participation import part_in
 from hqgnet.exchange.update import SiteError, TrainRequest, UpdateHeader, digest
 from hqgnet.training.gradient_correction import correcting
@@ -42,19 +42,19 @@ def train(site: OpenSite, request: TrainRequest, arrays: Arrays) -> tuple[Update
     if not own_part.trains:
         raise RefusalError(SiteError.REQUEST, f"the site sits out this phase: {own_part.note}")
     trainer.batches.lend(_bank(site, lent))
-    shared = shared_keys(trainer.networks, phase, experiment)
-    frozen = frozen_keys(trainer.networks, phase, experiment)
+    renewed = renewed_keys(trainer.networks, phase, experiment, trainer.has_labels)
+    frozen = frozen_keys(trainer.networks, phase, experiment, trainer.has_labels)
     came = frozen if any(name in arrays for name in frozen) else ()
-    extra = beside(trainer.networks, shared, experiment.federation)
+    extra = beside(trainer.networks, renewed, experiment.federation)
     own = trainer.networks.state_dict()
-    check_received(arrays, own | {name: own[form] for name, form in extra.items()}, (*shared, *came, *extra))
+    check_received(arrays, own | {name: own[form] for name, form in extra.items()}, (*renewed, *came, *extra))
     arrays = with_frozen(arrays, frozen, request.frozen, site.state_folder)
     stored = site.state.load(phase, request.first_step)
     private = stored.tensors if stored else {}
     trainer.load_private_state(phase, site.initial_private() | private)
     trainer.load(to_tensors(parameters_of(arrays)))
     counted = partial(_counted, site, request, stored)
-    part = SitePart(trainer.networks, shared, experiment.federation, arrays, counted)
+    part = SitePart(trainer.networks, renewed, experiment.federation, arrays, counted)
     with correcting(part.corrections):
         result = trainer.train(phase, request.first_step, request.steps, deadline_s=request.deadline_s)
     state = trainer.state()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from flwr.app import ArrayRecord
 
@@ -21,11 +23,12 @@ class Broadcast:
 
     Attributes:
         sent: What a site makes of it: from there it trains, and its update is measured.
-        record: For the message.
+        record: For the message to a site that gets all of it.
     """
 
     def __init__(self, exact: Arrays, settings: CompressionConfig) -> None:
         self._exact = exact
+        self._settings = settings
         self.sent = exact
         self.record: ArrayRecord
         if not settings.is_down:
@@ -37,6 +40,15 @@ class Broadcast:
             name: decoded[name] if _differs(decoded[name], exact[name]) else exact[name] for name in exact
         }
         self.record = write_compressed(packed)
+
+    def record_of(self, names: Collection[str]) -> ArrayRecord:
+        """Return a message's record of some of the arrays; a site makes the same of each as of the whole."""
+        if len(names) == len(self._exact):
+            return self.record
+        some = {name: self._exact[name] for name in names}
+        if not self._settings.is_down:
+            return write_arrays(some)
+        return write_compressed(compress(some, downward(self._settings))[0])
 
     def onto_exact(self, combined: Arrays) -> Arrays:
         """Return what the sites made of what they got, as a move of what the server holds.

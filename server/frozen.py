@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from flwr.app import ArrayRecord
 
@@ -10,8 +10,22 @@ from hqgnet.exchange.arrays import Arrays, digest_arrays
 from server.wire import write_arrays
 
 
+def frozen_parameters(whole: Arrays, without_labels: Arrays) -> Mapping[bool, FrozenParameters]:
+    """Return a phase's frozen parameters for sites with labels (True) and for those without (False).
+
+    Args:
+        whole: What a site with labels needs.
+        without_labels: What is needed by one that does not run the downstream network.
+    """
+    frozen = FrozenParameters(whole)
+    return {
+        True: frozen,
+        False: frozen if whole.keys() == without_labels.keys() else FrozenParameters(without_labels),
+    }
+
+
 class FrozenParameters:
-    """The frozen parameters of a phase, and which sites have them.
+    """The frozen parameters that some sites need in a phase, and which of them have them.
 
     A server that was started anew knows of none, and sends them again.
 

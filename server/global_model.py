@@ -14,7 +14,7 @@ from torch import Tensor
 from hqgnet.config import Experiment, PhaseName
 from hqgnet.cue_bank import CueBank
 from hqgnet.exchange.arrays import Array, Arrays, ArraySpec, specs, to_arrays, to_tensors
-from hqgnet.exchange.groups import cue_keys, evaluation_keys, frozen_keys, shared_keys
+from hqgnet.exchange.groups import cue_keys, evaluation_keys, frozen_keys, renewed_keys, shared_keys
 from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from hqgnet.networks.pretrained import load_pretrained
@@ -64,14 +64,15 @@ class GlobalModel:
         self._strategy = make_strategy(self._experiment.federation, self._trained)
         self._rounds_in_phase = 0
 
-    def outgoing(self, phase: PhaseName) -> Arrays:
-        """Return what every site receives in every round: what is trained, and what goes beside it."""
-        trained = self._take(self.latest, shared_keys(self._networks, phase, self._experiment))
+    def outgoing(self, phase: PhaseName, has_labels: bool = True) -> Arrays:
+        """Return what a site receives in every round: what is trained, and what goes beside it."""
+        names = renewed_keys(self._networks, phase, self._experiment, has_labels)
+        trained = self._take(self.latest, names)
         return trained | self._strategy.beside(trained)
 
-    def frozen(self, phase: PhaseName) -> Arrays:
-        """Return what every site needs in a phase and nobody trains: it stays as it is in all its rounds."""
-        return self._take(self.latest, frozen_keys(self._networks, phase, self._experiment))
+    def frozen(self, phase: PhaseName, has_labels: bool = True) -> Arrays:
+        """Return what a site needs in a phase and nobody trains: it stays as it is in all its rounds."""
+        return self._take(self.latest, frozen_keys(self._networks, phase, self._experiment, has_labels))
 
     def expected(self, phase: PhaseName, has_labels: bool, has_hq: bool = True) -> dict[str, ArraySpec]:
         """Return what the update of a site must look like."""

@@ -101,7 +101,7 @@ class Attempt:
         context: The run.
         model: What the sites train on.
         norms: Finds outliers.
-        frozen: What nobody trains in the phase.
+        frozen: What nobody trains in the phase, for sites with labels and for those without.
         phase: Which phase.
         number: Of the round in it, from 1.
         global_round: Of the round over all phases.
@@ -115,7 +115,7 @@ class Attempt:
         context: RunContext,
         model: GlobalModel,
         norms: NormGuard,
-        frozen: FrozenParameters,
+        frozen: Mapping[bool, FrozenParameters],
         phase: PhaseName,
         number: int,
         *,
@@ -143,7 +143,6 @@ class Attempt:
             attempt=attempt,
             first_step=(number - 1) * steps,
             steps=steps,
-            frozen=frozen.digest,
             deadline_s=self._federation.round_deadline_s * _TRAINING_SHARE,
             experiment=context.experiment.to_json(),
         )
@@ -169,31 +168,44 @@ class Attempt:
                 site = by_node[reply.node_id]
                 try:
                     received[site.name] = self._receive(site, reply, spool)
-                    self._frozen.arrived(site.name)
+                    self._frozen_of(site).arrived(site.name)
                 except RefusedReplyError as error:
                     if error.code == SiteError.FROZEN:
-                        self._frozen.lost(site.name)
+                        self._frozen_of(site).lost(site.name)
                     self._refuse(outcome, site.name, error.code, reply.audit_head)
             self._fold(outcome, received, spool)
         outcome.seconds = time.monotonic() - begun
         return outcome
 
     def _requests(self, sites: Sequence[Site]) -> dict[int, RecordDict]:
-        """Return each node's request; all share the parameters, and some lack cues or what is frozen."""
+        """Return each node's request: what its site runs, and cues and frozen arrays that it lacks."""
         cues = None
         if self._bank is not None and self._request.phase != "pretrain":
             cues = write_arrays(self._bank.to_arrays())
-        frozen = self._frozen.records(site.name for site in sites)
+        kinds: dict[bool, list[Site]] = {}
+        for site in sites:
+            kinds.setdefault(self._has_labels(site), []).append(site)
+        requests: dict[int, RecordDict] = {}
+        for labelled, alike in kinds.items():
+            record = self._broadcast.record_of(self._model.outgoing(self._request.phase, labelled))
+            frozen = self._frozen[labelled].records(site.name for site in alike)
+            for site in alike:
+                counted = self._counted.get(site.name, 0)
+                own = self._request.model_copy(
+                    update={"counted_step": counted, "frozen": self._frozen[labelled].digest}
+                )
+                lent = None if site.card.has_hq else cues
+                requests[site.node_id] = write_request(own.to_json(), record, lent, frozen.get(site.name))
+        return requests
 
-        def request(site: Site) -> RecordDict:
-            own = self._request.model_copy(update={"counted_step": self._counted.get(site.name, 0)})
-            lent = None if site.card.has_hq else cues
-            return write_request(own.to_json(), self._broadcast.record, lent, frozen.get(site.name))
+    def _has_labels(self, site: Site) -> bool:
+        return has_labels(site.card, self._experiment)
 
-        return {site.node_id: request(site) for site in sites}
+    def _frozen_of(self, site: Site) -> FrozenParameters:
+        return self._frozen[self._has_labels(site)]
 
     def _receive(self, site: Site, reply: Reply, spool: Spool) -> Update:
-        labelled = has_labels(site.card, self._experiment)
+        labelled = self._has_labels(site)
         expected = Expected(
             site.name,
             site.card,

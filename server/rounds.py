@@ -15,7 +15,7 @@ from server.checkpoints import Position, save_state
 from server.context import RunContext
 from server.cue_bank import BankKeeper
 from server.evaluation import Judgement, judge
-from server.frozen import FrozenParameters
+from server.frozen import frozen_parameters
 from server.global_model import GlobalModel
 from server.guards import Fault, NormGuard
 from server.parts import check_parts
@@ -47,7 +47,7 @@ class Rounds:
         self._best = BestModel(context, self._model)
         self._cues = BankKeeper(context, self._model)
         self._norms = NormGuard(context.experiment.federation.norm_limit)
-        self._frozen = FrozenParameters({})
+        self._frozen = frozen_parameters({}, {})
         self._phases = [phase for phase in PHASES if context.experiment.phase(phase).rounds]
         self._begun = state is not None
         self._at = Position(
@@ -92,7 +92,8 @@ class Rounds:
             self._model.begin_phase()
             self._norms.begin_phase()
             self._cues.begin_phase()
-        self._frozen = FrozenParameters(self._model.frozen(phase))
+        whole, without_labels = (self._model.frozen(phase, has_labels) for has_labels in (True, False))
+        self._frozen = frozen_parameters(whole, without_labels)
         rounds = self._experiment.phase(phase).rounds
         self._progress.say("phase", phase=phase, rounds=rounds)
         # The round after which the run was stopped may still have to be judged.

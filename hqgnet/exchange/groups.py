@@ -56,16 +56,18 @@ def trained_groups(
     return (*groups, "task") if downstream.trained_in_cooperate and has_labels else groups
 
 
-def received_groups(phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
-    """Return the groups that every site receives for a round of ``phase``: all that the phase runs.
+def received_groups(phase: PhaseName, experiment: Experiment, has_labels: bool = True) -> tuple[str, ...]:
+    """Return the groups that a site receives for a round of ``phase``: all that it runs there.
 
-    What is frozen is received and not sent (:func:`frozen_keys`). A site without labels receives the
-    downstream network too.
+    Args:
+        phase: The phase.
+        experiment: Gives the method, and what stays at the sites.
+        has_labels: Whether the site runs the downstream network in phase ``cooperate``.
     """
-    groups = dict.fromkeys(trained_groups(phase, experiment))
+    groups = dict.fromkeys(trained_groups(phase, experiment, has_labels))
     if phase != "pretrain":
         groups |= dict.fromkeys(_used_groups(experiment))
-    if phase == "cooperate":
+    if phase == "cooperate" and has_labels:
         groups |= {"task": None}
     return tuple(group for group in GROUPS if group in groups and _is_shared(group, experiment.federation))
 
@@ -113,15 +115,20 @@ def takes_part(phase: PhaseName, experiment: Experiment, has_labels: bool, has_h
     return bool(trained_groups(phase, experiment, has_labels, has_hq))
 
 
-def received_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
-    """Return the names of all parameters and buffers that a site receives for a round of ``phase``."""
-    return keys_of(networks, received_groups(phase, experiment), experiment.federation)
+def renewed_keys(
+    networks: Module, phase: PhaseName, experiment: Experiment, has_labels: bool = True
+) -> tuple[str, ...]:
+    """Return the names of what a site receives with every round of ``phase``: what is trained anywhere."""
+    trained = set(shared_keys(networks, phase, experiment))
+    return tuple(name for name in _received(networks, phase, experiment, has_labels) if name in trained)
 
 
-def frozen_keys(networks: Module, phase: PhaseName, experiment: Experiment) -> tuple[str, ...]:
+def frozen_keys(
+    networks: Module, phase: PhaseName, experiment: Experiment, has_labels: bool = True
+) -> tuple[str, ...]:
     """Return the names of what a site receives for a phase and nobody trains: in every round the same."""
     trained = set(shared_keys(networks, phase, experiment))
-    return tuple(name for name in received_keys(networks, phase, experiment) if name not in trained)
+    return tuple(name for name in _received(networks, phase, experiment, has_labels) if name not in trained)
 
 
 def shared_keys(
@@ -174,6 +181,12 @@ def keys_of(networks: Module, groups: Iterable[str], federation: FederationConfi
     prefixes = tuple(f"{group}." for group in groups if group not in federation.local_groups)
     kept_home = _normalization_at_home(networks, federation)
     return tuple(name for name in _names(networks) if name.startswith(prefixes) and name not in kept_home)
+
+
+def _received(
+    networks: Module, phase: PhaseName, experiment: Experiment, has_labels: bool
+) -> tuple[str, ...]:
+    return keys_of(networks, received_groups(phase, experiment, has_labels), experiment.federation)
 
 
 def _normalization_at_home(networks: Module, federation: FederationConfig) -> set[str]:

@@ -20,7 +20,7 @@ from hqgnet.cue_bank import COVARIANCE, MEAN, CueBank, CueEntry
 from hqgnet.data.reading import read_image
 from hqgnet.data.site_data import SiteData
 from hqgnet.exchange.arrays import Arrays, digest_arrays, to_arrays
-from hqgnet.exchange.groups import cue_keys, evaluation_keys, received_keys
+from hqgnet.exchange.groups import cue_keys, evaluation_keys, renewed_keys
 from hqgnet.exchange.update import (
     CuesHeader,
     CuesRequest,
@@ -196,7 +196,7 @@ def asked_to_train(
     experiment: Experiment, state: dict[str, torch.Tensor], cues: Arrays, steps: int = 1
 ) -> Asked:
     request = train_request(experiment, steps=steps)
-    names = received_keys(networks_of(experiment), "enhance", experiment)
+    names = renewed_keys(networks_of(experiment), "enhance", experiment)
     return Asked("train", request.to_json(), to_arrays(state, names) | cues)
 
 

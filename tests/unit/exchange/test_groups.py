@@ -110,6 +110,7 @@ def test_what_is_frozen_is_received_and_not_sent(
     assert set(shared_groups("cooperate", experiment)) == sent
     assert set(shared_groups("cooperate", experiment, has_labels=False)) == unlabelled
     assert takes_part("cooperate", experiment, has_labels=False) == bool(unlabelled)
+    assert "task" not in received_groups("cooperate", experiment, has_labels=False)
     assert takes_part("cooperate", experiment, has_labels=True)
 
 

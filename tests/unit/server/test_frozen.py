@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from flwr.app import Message
+from safetensors.torch import save_file
 
 from client.frozen import FILE
 from hqgnet.compression_config import CompressionConfig
@@ -17,6 +18,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.site_data import SiteData
 from hqgnet.exchange.packing import PACKED
 from hqgnet.exchange.update import ARRAYS, FROZEN
+from hqgnet.networks import networks_of
 from hqgnet.training.central import train_centrally
 from server.frozen import FrozenParameters
 
@@ -79,6 +81,24 @@ def test_a_site_that_has_lost_them_misses_a_round_and_gets_them_again(
         (0, False),
         (1, True),
     ]
+
+
+def test_a_frozen_downstream_network_goes_to_the_sites_that_run_it(
+    shorten: Run, quick_experiment: Experiment, federate: Run, tiny_site_files: list[Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "task.safetensors"
+    save_file(networks_of(quick_experiment, seed=8).task.state_dict(), file)
+    roles = {"trained_in_cooperate": False, "weights": str(file)}
+    downstream = quick_experiment.downstream.model_copy(update=roles)
+    experiment = shorten(quick_experiment, cooperate=2).model_copy(update={"downstream": downstream})
+    run = federate(experiment, tiny_site_files, unlabelled={1})
+    assert [(node, frozen) for _, node, frozen in sent(run, "cooperate")] == [
+        (0, True),
+        (1, False),
+        (0, False),
+        (1, False),
+    ]
+    assert [row["failed"] for row in run.rows("rounds.jsonl")] == [{}] * 2
 
 
 def test_what_is_compressed_does_not_touch_them(

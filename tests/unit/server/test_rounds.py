@@ -223,17 +223,21 @@ def test_a_round_repeated_twice_continues_from_where_it_began(
     assert_equal(repeated.model("enhance"), straight.model("enhance"), 0.0)
 
 
-def test_a_site_without_masks_sends_no_downstream_network(
+def test_a_site_without_masks_neither_gets_nor_sends_the_downstream_network(
     federate: Run, shorten: Run, quick_experiment: Experiment, tiny_site_files: list[Path]
 ) -> None:
+    def groups(message: Message) -> set[str]:
+        return {key.split(".")[0] for key in wire.read_arrays(message.content)}
+
     experiment = shorten(quick_experiment, cooperate=1)
     run = federate(experiment, tiny_site_files, unlabelled={1})
-    groups = {
-        request.metadata.dst_node_id: {key.split(".")[0] for key in wire.read_arrays(reply.content)}
+    exchanged = {
+        request.metadata.dst_node_id: (groups(request), groups(reply))
         for request, reply in zip(run.grid.requests, run.grid.replies, strict=True)
         if ARRAYS in reply.content.array_records
     }
-    assert groups == {1000: {"cue_extractor", "generator", "task"}, 1001: {"cue_extractor", "generator"}}
+    enhancer = {"cue_extractor", "generator"}
+    assert exchanged == {1000: (enhancer | {"task"}, enhancer | {"task"}), 1001: (enhancer, enhancer)}
     [row] = run.rows("rounds.jsonl")
     assert "segmentation" in row["sites"]["site-0"]["losses"]
     assert "segmentation" not in row["sites"]["site-1"]["losses"]
