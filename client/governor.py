@@ -17,10 +17,10 @@ from client.message import Act, Answered, Asked
 from client.policy import (
     check_bytes,
     check_cues,
+    check_experiment,
     check_images,
     check_lending,
     check_scores,
-    check_strategy,
     check_training,
     check_update,
     leaving_guidance,
@@ -142,7 +142,7 @@ def _govern(request: Request, asked: Asked, work: Work) -> tuple[Answered, Facts
     if isinstance(request, QueryRequest) and request.kind == "finish":
         return _finish(request, work.config)
     experiment = experiment_from_json(request.experiment, "the server's request")
-    check_strategy(experiment, work.config.policy)
+    check_experiment(experiment, work.config.policy)
     if isinstance(request, TrainRequest):
         return _train(request, experiment, asked, work)
     if isinstance(request, EvaluateRequest):
@@ -158,7 +158,7 @@ def _govern(request: Request, asked: Asked, work: Work) -> tuple[Answered, Facts
 def _config_by_now(experiment: Experiment, work: Work) -> SiteConfig:
     """Return what the hospital's file says now that the work is done: what would leave is judged by that."""
     config = work.read_again()
-    check_strategy(experiment, config.policy)
+    check_experiment(experiment, config.policy)
     return config
 
 

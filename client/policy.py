@@ -21,6 +21,7 @@ from hqgnet.config import Experiment, PhaseName
 from hqgnet.cue_bank import CueEntry, ImplausibleCuesError
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.data.site_policy import SitePolicy
+from hqgnet.downstream_config import NETWORK_TASKS
 from hqgnet.errors import DataError
 from hqgnet.exchange.arrays import Array, ArrayError, ArrayFault, Arrays, ArraySpec, check_arrays
 from hqgnet.exchange.compression.choice import most_bytes
@@ -48,15 +49,18 @@ def policy_digest(config: SiteConfig) -> str:
     return digest(json.dumps({"policy": config.policy.digest(), "guidance": guidance}, sort_keys=True))
 
 
-def check_strategy(experiment: Experiment, policy: SitePolicy) -> None:
+def check_experiment(experiment: Experiment, policy: SitePolicy) -> None:
     """Check that the hospital takes part in such a run at all.
 
     Raises:
         RefusalError: If it does not.
     """
-    strategy = experiment.federation.strategy
+    strategy, network = experiment.federation.strategy, experiment.downstream.network
     if policy.strategies is not None and strategy not in policy.strategies:
         raise RefusalError(SiteError.POLICY_STRATEGY, f"{strategy} is not in policy.strategies")
+    # Among the classes that are installed are some that fetch files, or code, from where they are told to.
+    if network not in NETWORK_TASKS and network not in policy.networks:
+        raise RefusalError(SiteError.POLICY_NETWORK, f"{network} is not in policy.networks")
 
 
 def check_training(

@@ -17,7 +17,8 @@ NETWORK_TASKS: dict[str, Task] = {
 }
 """The downstream networks that are built here, and what each is for."""
 
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+CLASS_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+"""``package.module:Class``, as a network of one's own is named."""
 
 
 class DownstreamConfig(BaseModel):
@@ -34,7 +35,7 @@ class DownstreamConfig(BaseModel):
         "csnet",
         max_length=200,
         description="`csnet`, `pnsnet`, `deepgrading`, or `package.module:Class`, an nn.Module of your "
-        "own from images to logits, which every site must have installed",
+        "own from images to logits, which every site must have installed, and list in `policy.networks`",
     )
     arguments: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
@@ -73,7 +74,7 @@ class DownstreamConfig(BaseModel):
     @field_validator("network")
     @classmethod
     def _is_a_network(cls, name: str) -> str:
-        if name not in NETWORK_TASKS and not _DOTTED.fullmatch(name):
+        if name not in NETWORK_TASKS and not re.fullmatch(CLASS_PATTERN, name):
             known = ", ".join(NETWORK_TASKS)
             raise ValueError(f"no such network: take {known}, or package.module:Class of your own")
         return name

@@ -15,6 +15,7 @@ from types import FrameType
 
 from hqgnet.config import PHASES, Experiment, load_experiment
 from hqgnet.data.site_config import SiteConfig, load_site_config, misfits
+from hqgnet.downstream_config import NETWORK_TASKS
 from hqgnet.errors import ConfigurationError, DataError, ExitCode, Problem
 from hqgnet.exchange.groups import shared_groups
 from hqgnet.labels import label_problems
@@ -169,12 +170,15 @@ def _withheld(configs: Mapping[Path, SiteConfig], experiment: Experiment) -> lis
     """Return whose policy withholds what the experiment shares, where too few others are left to go on."""
     phases = [phase for phase in PHASES if experiment.phase(phase).rounds]
     shared = {group for phase in phases for group in shared_groups(phase, experiment)}
-    strategy, problems = experiment.federation.strategy, []
+    strategy, network, problems = experiment.federation.strategy, experiment.downstream.network, []
     for file, config in configs.items():
         policy = config.policy
         if policy.strategies is not None and strategy not in policy.strategies:
             what = f"does not list {strategy}, the experiment's"
             problems.append(Problem(f"{file}: policy.strategies", what, "Add it, or take another strategy"))
+        elif network not in (*NETWORK_TASKS, *policy.networks):
+            what = f"does not list {network}, the experiment's downstream network"
+            problems.append(Problem(f"{file}: policy.networks", what, "Add it, or take another network"))
         elif kept := sorted(shared - set(policy.groups)):
             what = f"keeps {kept[0]} at the site, the experiment shares it"
             problems.append(Problem(f"{file}: policy.groups", what, "Add it there, or do not share it"))

@@ -13,12 +13,14 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hqgnet.config import FederationConfig, PhaseName
+from hqgnet.downstream_config import CLASS_PATTERN
 from hqgnet.metrics.names import GRADING, IMAGE_METRICS, SEGMENTATION
 
 GroupName = Literal[
     "cue_extractor", "generator", "backward_generator", "discriminator", "task", "autoencoder_decoder"
 ]
 _Names = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+_ClassName = Annotated[str, Field(pattern=CLASS_PATTERN, max_length=200)]
 
 
 class _Frozen(BaseModel):
@@ -42,6 +44,11 @@ class SitePolicy(_Frozen):
     )
     strategies: tuple[_Names, ...] | None = Field(
         None, description="aggregation rules that it takes part in; null: any"
+    )
+    networks: tuple[_ClassName, ...] = Field(
+        (),
+        description="classes of downstream networks beside ours (`package.module:Class`) that an experiment "
+        "may have built here, with arguments of its choice",
     )
     groups: tuple[GroupName, ...] = Field(
         ("cue_extractor", "generator", "backward_generator", "task", "autoencoder_decoder"),

@@ -54,6 +54,7 @@ class SiteError(StrEnum):
     CODE_NOT_APPROVED = "code-not-approved"
     POLICY_PHASE = "policy-phase"
     POLICY_STRATEGY = "policy-strategy"
+    POLICY_NETWORK = "policy-network"
     POLICY_GROUPS = "policy-groups"
     POLICY_STEPS = "policy-steps"
     POLICY_IMAGES = "policy-images"
@@ -78,6 +79,7 @@ EXPLANATIONS: dict[SiteError, str] = {
     SiteError.CODE_NOT_APPROVED: "the hospital has not approved this code; run hqgnet-client approve there",
     SiteError.POLICY_PHASE: "the hospital's policy does not allow this phase",
     SiteError.POLICY_STRATEGY: "the hospital's policy does not allow this aggregation rule",
+    SiteError.POLICY_NETWORK: "the hospital's policy does not list the class in downstream.network",
     SiteError.POLICY_GROUPS: "the hospital's policy keeps one of the parameter groups at home",
     SiteError.POLICY_STEPS: "the hospital's policy allows fewer steps a round; lower phases.*.steps",
     SiteError.POLICY_IMAGES: "the hospital's policy wants more images behind an update than a round is sure "

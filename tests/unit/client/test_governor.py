@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,25 @@ def test_what_the_policy_forbids_is_refused_before_any_work(
     assert Governor(file, "simulation").answer(requests["finish"], site).code is None
     governor = Governor(site_with(policy={}), "simulation")
     assert governor.answer(requests["train"], site).code is None
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate", "query"])
+def test_no_class_is_built_that_the_hospital_has_not_listed(
+    kind: str, requests: dict[str, Asked], site: Recorded, site_with: SiteWith, tiny_experiment: Experiment
+) -> None:
+    # Told such arguments, this one would fetch what the server names, from wherever the site reaches.
+    network = "monai.networks.nets.hovernet:HoVerNet"
+    arguments = {"adapt_standard_resnet": True, "pretrained_url": "http://127.0.0.1:9/weights"}
+    settings = tiny_experiment.model_dump(mode="json")
+    settings["downstream"] |= {"network": network, "arguments": arguments}
+    text = json.loads(str(requests[kind].text)) | {"experiment": json.dumps(settings)}
+    asked = replace(requests[kind], text=json.dumps(text))
+    file = site_with()
+    answered = Governor(file, "simulation").answer(asked, site)
+    assert bare(answered) == Answered(code=SiteError.POLICY_NETWORK) and site.asked == []
+    assert refusal(file)["reason"] == f"{network} is not in policy.networks"
+    listed = site_with(policy={"networks": [network]})
+    assert Governor(listed, "simulation").answer(asked, site).code is None and site.asked
 
 
 def test_a_runs_private_state_is_deleted_at_its_end_even_if_the_images_are_away(

@@ -126,12 +126,13 @@ def test_nor_those_without_a_grade_where_grades_are_learned(
     site_with: SiteWith, tiny_sites: list[SiteData], tiny_experiment: Experiment
 ) -> None:
     images = {name: str(folder) for name, folder in tiny_sites[0].config.images if folder is not None}
-    file = site_with(images=images | {"grades": "grades.csv"}, policy={"minimum_images": 4})
+    grading = {"network": "tests.unit.ablation.graders:Plain", "task": "grading"}
+    policy = {"minimum_images": 4, "networks": [grading["network"]]}
+    file = site_with(images=images | {"grades": "grades.csv"}, policy=policy)
     train = tiny_sites[0].lq["train"]
     lines = [f"{sample.path},{1 if index < 3 else ''}" for index, sample in enumerate(train)]
     (file.parent / "grades.csv").write_text("\n".join(["file,grade", *lines]) + "\n")
     forget_sites()
-    grading = {"network": "tests.unit.ablation.graders:Plain", "task": "grading"}
     for downstream, code in ((grading, SiteError.POLICY_IMAGES), ({}, SiteError.PARAMETERS)):
         experiment = edited(tiny_experiment, downstream=downstream)
         request = train_request(experiment, phase="cooperate", steps=8)

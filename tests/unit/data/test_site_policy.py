@@ -23,6 +23,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "site-policy.md"
     [
         ({"metrics": ["pnsr"]}, "pnsr is no metric"),
         ({"strategies": ["fedavgg"]}, "fedavgg is no aggregation rule"),
+        ({"networks": ["no dots"]}, "networks"),
         ({"phases": ["all"]}, "phases"),
         ({"groups": ["optimizer"]}, "groups"),
         ({"clip_norm": float("inf")}, "clip_norm"),

@@ -70,11 +70,15 @@ def test_too_few_sites_are_refused(experiment: Path, tiny_site_files: list[Path]
         check_files(experiment, tiny_site_files[:1])
 
 
+OWN = "torch.nn:Identity"
+
+
 @pytest.mark.parametrize(
     ("policy", "federation", "said"),
     [
         ("groups: [generator]", "", "keeps autoencoder_decoder at the site"),
         ("strategies: [median]", "", "does not list fedavg"),
+        ("networks: []", f"downstream: {{network: {OWN}}}", f"does not list {OWN}"),
         ("groups: [generator]", "federation: {minimum_sites: 1}", None),
     ],
 )
