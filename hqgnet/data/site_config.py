@@ -210,13 +210,16 @@ def misfits(config: SiteConfig, experiment: Experiment, where: str) -> list[Prob
 
 
 def _overlaps(folders: dict[str, Path], work: Path, where: str) -> list[Problem]:
-    """A folder inside another would be read twice, HQ as LQ or our own pictures as data."""
+    """A folder inside another would be read twice, HQ as LQ or our own pictures as data.
+
+    Images inside the work folder would lie where a run writes and deletes whose name the server gives.
+    """
     given = {f"images.{name}": folder for name, folder in folders.items()} | {"work": work}
     # Not Path.resolve, which raises where links lead in a circle; that is told when the folder is opened.
     keys = {key: Path(os.path.realpath(folder)) for key, folder in given.items()}
     problems = []
     for (inner, inner_path), (outer, outer_path) in permutations(keys.items(), 2):
-        if outer == "work" or not inner_path.is_relative_to(outer_path):
+        if not inner_path.is_relative_to(outer_path):
             continue
         if inner_path == outer_path and inner < outer:
             continue  # reported once, in the other order

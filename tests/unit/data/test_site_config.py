@@ -80,6 +80,8 @@ def test_splits_that_make_no_sense(tmp_path: Path, split: str) -> None:
         ("{lq: images, hq: images}", "work", "images.lq"),
         ("{lq: lq, hq: hq}", "lq/work", "work"),
         ("{lq: lq, hq: hq}", "hq", "work"),
+        ("{lq: lq, hq: ../hq}", ".", "images.lq"),
+        ("{lq: ../lq, hq: work/pictures/hq}", "work", "images.hq"),
         ("{lq: lq, hq: hq, masks: ./lq/../lq/masks}", "work", "images.masks"),
     ],
 )
