@@ -109,7 +109,7 @@ def _revoke(approvals: Approvals, sha256: str) -> None:
     if not approvals.revoke(sha256, _who()):
         known = ", ".join(approval.sha256 for approval in approvals.approved()) or "none"
         raise _problem("the bundle", f"{sha256[:64]} is not approved", f"Approved are: {known}")
-    sys.stdout.write(f"revoked {sha256}; a running daemon takes no more work for it\n")
+    sys.stdout.write(f"revoked {sha256}; a running daemon takes no more work for it, and sends none of it\n")
 
 
 def _page(bundle: Bundle, approvals: Approvals, *, with_diff: bool) -> str:

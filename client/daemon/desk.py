@@ -171,10 +171,15 @@ class Desk(threading.Thread):
         return head
 
     def _act(self, asked: Asked, code: Path, arrived: float) -> Answered:
-        """Have the worker do what the governor has let pass."""
+        """Have the worker do what the governor has let pass; an approval withdrawn meanwhile holds at once."""
         try:
             asked, limit_s = self._limited(asked, time.monotonic() - arrived)
-            return self._workplace.ask(code, asked, limit_s)
+            answered = self._workplace.ask(code, asked, limit_s)
+            if Approvals(self._work).is_approved(code.name):
+                return answered
+            LOGGER.warning("the code's approval was withdrawn meanwhile: nothing that it did leaves")
+            self._workplace.end()
+            return Answered(code=SiteError.CODE_NOT_APPROVED)
         except OverdueError as error:
             LOGGER.warning("the worker was killed: %s", error)
             return Answered(code=SiteError.OVERDUE)

@@ -135,6 +135,22 @@ def test_the_approved_code_is_the_code_that_runs(
     assert bench.ask(bundle, card_query).code is SiteError.CODE_NOT_APPROVED
 
 
+def test_what_code_did_whose_approval_was_withdrawn_meanwhile_does_not_leave(
+    bench: Bench, make_bundle: MakeBundle, card_query: str, wait_for: WaitFor
+) -> None:
+    bundle = make_bundle({"client/actions.py": SLOW})
+    Approvals(bench.work).approve(bundle, "somebody")
+    answers: list[Answered] = []
+    asking = threading.Thread(target=lambda: answers.append(bench.ask(bundle, card_query)))
+    asking.start()
+    wait_for((bench.file.parent / "began").exists, 20)
+    Approvals(bench.work).revoke(hashlib.sha256(bundle).hexdigest(), "somebody")
+    asking.join(20)
+    assert answers[0].code is SiteError.CODE_NOT_APPROVED
+    assert answers[0].audit_head == verify(bench.work / "audit.jsonl").head
+    assert bench.workplace.busy_with is None
+
+
 def test_a_worker_is_kept_for_the_next_message_and_ends_with_the_run(
     bench: Bench, make_bundle: MakeBundle, card_query: str, tiny_experiment: Experiment
 ) -> None:
