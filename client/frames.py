@@ -27,6 +27,8 @@ VERSION = 1
 LARGEST_ARRAYS = 8 * 2**30
 LARGEST_HEAD = 64 * 2**20
 LARGEST_ATTACHMENT = 64 * 2**20
+# More no array of a network has; of many the product alone would take hours, which no deadline ends.
+_MOST_SIDES = 8
 
 _MAGIC = b"HQGF"
 _PREFIX = struct.Struct("!4sHQQQ")
@@ -188,7 +190,7 @@ def _empty_arrays(listed: object, size: int) -> Arrays:
     for entry in listed:
         match entry:
             case [str(name), str(dtype), list(shape)] if dtype in _TYPES and name not in plan:
-                if not all(type(side) is int and 0 <= side <= LARGEST_ARRAYS for side in shape):
+                if len(shape) > _MOST_SIDES or not all(map(_is_side, shape)):
                     raise FrameError("an array has no such shape")
                 plan[name] = (tuple(shape), np.dtype(dtype))
                 whole += math.prod(shape) * np.dtype(dtype).itemsize
@@ -200,6 +202,10 @@ def _empty_arrays(listed: object, size: int) -> Arrays:
         return {name: np.empty(shape, dtype) for name, (shape, dtype) in plan.items()}
     except (ValueError, MemoryError) as error:
         raise FrameError("there is no room for the arrays") from error
+
+
+def _is_side(side: object) -> bool:
+    return type(side) is int and 0 <= side <= LARGEST_ARRAYS
 
 
 def _bytes_of(array: NDArray[Any]) -> memoryview:

@@ -95,6 +95,7 @@ def test_a_frame_that_ends_early_is_no_frame(pair: Pair, share: float) -> None:
         raw({"arrays": [["x", "<f4", [True]]]}, 4),
         raw({"arrays": [["x", "<f4", [1]], ["x", "<f4", [1]]]}, 8),
         raw({"arrays": [["x", "<f4", [0] * 100]]}, 0),
+        raw({"arrays": [["x", "<f4", [1] * 9]]}, 4) + bytes(4),
         raw({"arrays": [], "x": float("nan")}),
     ],
 )
