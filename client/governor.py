@@ -2,6 +2,7 @@
 
 It runs in a process of the hospital's own installation, which the server cannot replace, without torch. What
 the policy refuses, and what the governor itself cannot do (write its audit, its ledger), leaves as a code.
+Headers are written anew from what was read: what JSON allows beside that (spaces, a key twice) stays.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ from hqgnet.exchange.update import (
 )
 
 LEDGER_FILE = "privacy.json"
+# A reason can name an array, as long as whoever named it liked.
+_LONGEST_REASON = 300
 # A run's private folder stands beside these in the site's work folder.
 _RESERVED_RUNS = frozenset({"bundles", "code", "compiled", "flower"})
 
@@ -95,7 +98,7 @@ class Governor:
                 answered, facts = _govern(request, asked, work)
             except Exception as error:
                 # Of our own refusals the reason is told; the text of others could hold a path.
-                reason = {"reason": error.reason} if isinstance(error, RefusalError) else {}
+                reason = {"reason": error.reason[:_LONGEST_REASON]} if isinstance(error, RefusalError) else {}
                 head = audit.append("refused", **what, code=code_of(error), **reason)
                 raise
             if (policy := policy_digest(work.config)) != policy_digest(config):
@@ -217,7 +220,7 @@ def _train(request: TrainRequest, experiment: Experiment, asked: Asked, work: Wo
         if header.card_digest != digest(card.to_json()):
             raise RefusalError(SiteError.INTERNAL, "the update is of other data than the site's data card")
         told = told.model_copy(update={"card_digest": digest(card.hiding(policy.smallest_count).to_json())})
-    text = answered.header if told == header else told.to_json()
+    text = told.to_json()
     facts: Facts = {"groups": told.groups, "clip_norm": policy.clip_norm}
     if policy.clip_norm is not None:
         epsilon = None if noise is None else Ledger(config.work / LEDGER_FILE).charge(noise)
@@ -245,12 +248,9 @@ def _evaluate(
     scores = check_scores(header, request, config)
     leaving = leaving_scores(scores, config.policy)
     vector = leaving_guidance(answered.guidance, header.guidance_images, request, experiment, config)
-    told = header
-    if leaving != scores:
-        told = told.model_copy(update={"scores": leaving.to_json()})
-    if vector is None:
-        told = told.model_copy(update={"guidance_images": 0})
-    text = answered.header if told == header else told.to_json()
+    images = 0 if vector is None else header.guidance_images
+    told = header.model_copy(update={"scores": leaving.to_json(), "guidance_images": images})
+    text = told.to_json()
     check_bytes(len(text), config.policy)
     facts: Facts = {
         "metrics": sorted(leaving.means),
@@ -258,6 +258,8 @@ def _evaluate(
         "grading": sorted(leaving.grading),
         "guidance": vector is not None,
     }
+    if vector is not None:
+        facts["guidance_digest"] = digest_arrays({"guidance": vector})
     return Answered(text, guidance=vector), facts | _text_told(text)
 
 
@@ -271,8 +273,9 @@ def _lend(request: CuesRequest, experiment: Experiment, asked: Asked, work: Work
     header = answered.read(CuesHeader)
     check_cues(header, answered.arrays, request, experiment, config)
     facts: Facts = {"images": header.images, "digest": digest_arrays(answered.arrays)}
-    facts["bytes"] = len(answered.header) + sum(array.nbytes for array in answered.arrays.values())
-    return Answered(answered.header, answered.arrays), _text_told(answered.header) | facts
+    text = header.to_json()
+    facts["bytes"] = len(text) + sum(array.nbytes for array in answered.arrays.values())
+    return Answered(text, answered.arrays), _text_told(text) | facts
 
 
 def _within_minutes(request: TrainRequest, text: object, minutes: float) -> object:

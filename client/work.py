@@ -26,7 +26,7 @@ class Done:
     """An answer whose work was done.
 
     Attributes:
-        header: JSON, not yet read.
+        header: JSON, not yet read; what was read of it leaves, written anew.
         arrays: An update, or cues; None where there are none.
         guidance: The mean cue; None where there is none.
     """

@@ -171,7 +171,7 @@ class Desk(threading.Thread):
         return head
 
     def _act(self, asked: Asked, code: Path, arrived: float) -> Answered:
-        """Have the worker do what the governor has let pass; an approval withdrawn meanwhile holds at once."""
+        """Have the worker do what the governor has let pass; a withdrawn approval holds at once."""
         try:
             asked, limit_s = self._limited(asked, time.monotonic() - arrived)
             answered = self._workplace.ask(code, asked, limit_s)

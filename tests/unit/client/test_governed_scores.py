@@ -13,6 +13,7 @@ import pytest
 from client.governor import Governor
 from client.message import Asked
 from hqgnet.data.grades import LEVELS
+from hqgnet.exchange.arrays import digest_arrays
 from hqgnet.exchange.update import (
     EvaluateRequest,
     SiteError,
@@ -23,7 +24,7 @@ from hqgnet.metrics.names import Reason
 from hqgnet.metrics.segmentation import SegmentationSums
 from hqgnet.metrics.sums import MeanSums
 from hqgnet.scores import SiteScores
-from tests.unit.client.recorded_site import Recorded, SiteWith, scores_of
+from tests.unit.client.recorded_site import Recorded, SiteWith, events, scores_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,7 +83,7 @@ def test_sums_over_few_images_stay(requests: dict[str, Asked], site: Recorded, s
     kept, header = scores_of(hiding.answer(requests["evaluate"], site))
     assert (kept, header.guidance_images) == (SiteScores(reasons=withheld), 8)
     plain = Governor(site_with(), "simulation").answer(requests["evaluate"], site)
-    assert plain.header == site.answers["evaluate"].header
+    assert scores_of(plain) == scores_of(site.answers["evaluate"])
 
 
 def under(
@@ -211,9 +212,12 @@ def test_the_mean_cue_leaves_only_if_it_may(
 ) -> None:
     request = read_message(requests["evaluate"].text, EvaluateRequest)
     asked = replace(requests["evaluate"], text=request.model_copy(update={"want_guidance": wanted}).to_json())
-    answered = Governor(site_with(**keys), "simulation").answer(asked, site)
+    file = site_with(**keys)
+    answered = Governor(file, "simulation").answer(asked, site)
     assert answered.code is None and (answered.guidance is not None) is leaves
     assert scores_of(answered)[1].guidance_images == (8 if leaves else 0)
+    told = events(file)[-1]["facts"].get("guidance_digest")
+    assert told == (digest_arrays({"guidance": answered.guidance}) if answered.guidance is not None else None)
     site.answers["evaluate"] = replace(site.answers["evaluate"], guidance=np.zeros(65, np.float32))
     answered = Governor(site_with(**keys), "simulation").answer(asked, site)
     assert (answered.code is SiteError.INTERNAL) is leaves and answered.guidance is None

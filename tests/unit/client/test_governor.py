@@ -70,6 +70,31 @@ def test_recorded_answers_pass_to_the_byte(
     ]
 
 
+def test_nothing_leaves_beside_what_was_read_of_an_answer(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    for kind in ("query", "train", "evaluate"):
+        honest = site.answers[kind]
+        assert honest.header is not None
+        # JSON allows a key twice, and spaces; the last one counts.
+        smuggled = honest.header.replace("{", '{ "run": "mueller-1956",', 1)
+        site.answers[kind] = replace(honest, header=smuggled)
+        assert Governor(site_with(), "simulation").answer(requests[kind], site).header == honest.header
+
+
+def test_the_audit_tells_in_short_why_something_was_refused(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    update = site.answers["train"]
+    site.answers["train"] = replace(
+        update, arrays={**(update.arrays or {}), f"task.{'x' * 10**6}": np.zeros(1, np.float32)}
+    )
+    file = site_with()
+    answered = Governor(file, "simulation").answer(requests["train"], site)
+    assert bare(answered) == Answered(code=SiteError.POLICY_GROUPS)
+    assert 20 < len(refusal(file)["reason"]) <= 300
+
+
 def test_the_audit_tells_what_was_asked_and_what_left(
     requests: dict[str, Asked], site: Recorded, site_with: SiteWith, tiny_experiment: Experiment
 ) -> None:
