@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.audit import AUDIT_FILE
 from client.lock_file import alone
 from client.refusals import RefusalError
 from hqgnet.data.site_policy import NoisePolicy
@@ -102,7 +103,8 @@ class Ledger:
     Updates sent while the policy asked for no noise are not in it: they have no finite epsilon.
 
     Args:
-        path: The file; made with the first release. Its folder must exist.
+        path: The file; made with the first release. Its folder must exist. Once it is gone while the audit
+            beside it tells of releases, nothing may leave, as with a damaged one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,12 +154,23 @@ class Ledger:
         try:
             text = self._path.read_bytes()
         except FileNotFoundError:
+            if self._is_told_of():
+                reason = f"{self._path.name} is gone, though {AUDIT_FILE} tells of releases: restore it"
+                raise RefusalError(SiteError.INTERNAL, reason) from None
             return {}
         try:
             return dict(_Ledger.model_validate_json(text).releases)
         except ValidationError as error:
             reason = f"{self._path.name} is damaged: restore it; without it the budget cannot be known"
             raise RefusalError(SiteError.INTERNAL, reason) from error
+
+    def _is_told_of(self) -> bool:
+        """Whether the audit tells of an update that left under noise; entries are canonical JSON."""
+        try:
+            with self._path.with_name(AUDIT_FILE).open("rb") as log:
+                return any(b'"event":"left"' in line and b'"noise":' in line for line in log)
+        except FileNotFoundError:
+            return False
 
 
 class _Ledger(BaseModel):

@@ -188,6 +188,19 @@ def test_clipped_and_noisy_updates(requests: dict[str, Asked], site: Recorded, s
     assert Governor(file, "simulation").answer(requests["evaluate"], site).code is None
 
 
+def test_what_was_spent_is_not_forgotten_with_the_ledger(
+    requests: dict[str, Asked], site: Recorded, site_with: SiteWith
+) -> None:
+    file = site_with(policy={"clip_norm": 1.0, "noise": {"multiplier": 2.0, "epsilon": 9.0}})
+    governor, ledger = Governor(file, "simulation"), file.parent / "work/privacy.json"
+    assert governor.answer(requests["train"], site).code is None
+    ledger.unlink()
+    assert bare(governor.answer(requests["train"], site)) == Answered(code=SiteError.INTERNAL)
+    assert "privacy.json is gone" in refusal(file)["reason"] and not ledger.exists()
+    ledger.write_text('{"version": 1, "releases": {}}')  # as the runbook has it
+    assert governor.answer(requests["train"], site).code is None
+
+
 def test_a_refused_update_costs_nothing(
     requests: dict[str, Asked], site: Recorded, site_with: SiteWith
 ) -> None:
