@@ -280,6 +280,6 @@ def experiment_from_json(text: str, where: str) -> Experiment:
     """
     try:
         mapping = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         mapping = None
     return validate_mapping(mapping, Experiment, where)

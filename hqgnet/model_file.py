@@ -8,6 +8,7 @@ which that vector is the mean, where sites lent theirs. Nothing in it is unpickl
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from hqgnet import __version__
 from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.cue_bank import PREFIX, CueBank, ImplausibleCuesError
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
-from hqgnet.exchange.arrays import Arrays
 from hqgnet.exchange.groups import published_groups
 from hqgnet.files import make_folder
 from hqgnet.networks import Networks, networks_of
@@ -118,18 +118,19 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     except (OSError, SafetensorError) as error:
         raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
     experiment, details = _read_header(path, metadata)
-    guidance = tensors.pop(_GUIDANCE, None)
-    lent = {name: tensors.pop(name).numpy() for name in list(tensors) if name.startswith(PREFIX)}
+    lent = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
     try:
         networks = networks_of(experiment, seed=0)
     except ConfigurationError as error:
         raise ModelFileError(error.problems) from error
     groups = _prefixes(experiment)
     expected = {name: value for name, value in networks.state_dict().items() if name.startswith(groups)}
+    if _GUIDANCE in tensors:
+        expected[_GUIDANCE] = torch.empty(1, networks.guidance_size)
     misfits = sorted(
         name
         for name in expected.keys() | tensors.keys()
-        if name not in tensors or name not in expected or tensors[name].shape != expected[name].shape
+        if name not in tensors or name not in expected or not _is_alike(tensors[name], expected[name])
     )
     if misfits or not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         what = (
@@ -140,8 +141,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         raise _unusable(
             path, what, "It was written by another version or damaged; take it from the run again"
         )
-    if guidance is not None and guidance.shape != (1, networks.guidance_size):
-        raise _unusable(path, "its guidance vector has another size", "Take it from the run again")
+    guidance = tensors.pop(_GUIDANCE, None)
     bank = _read_bank(path, lent, networks.guidance_size, experiment) if lent else None
     networks.load_state_dict(tensors, strict=False)
     guidance = None if guidance is None else guidance.to(device)
@@ -153,7 +153,7 @@ def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict
         header = json.loads(metadata[_HEADER])
         version, details = header["format"], dict(header["details"])
         experiment = experiment_from_json(header["experiment"], str(path))
-    except (KeyError, ValueError, TypeError, ConfigurationError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError, ConfigurationError) as error:
         raise _unusable(path, "is not an HQG-Net model", "Give a file from a run's models folder") from error
     if version != FORMAT_VERSION:
         raise _unusable(
@@ -162,11 +162,17 @@ def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict
     return experiment, details
 
 
-def _read_bank(path: Path, lent: Arrays, size: int, experiment: Experiment) -> CueBank:
+def _read_bank(path: Path, lent: Mapping[str, Tensor], size: int, experiment: Experiment) -> CueBank:
     try:
-        return CueBank.from_arrays(lent, size, experiment.federation.cue_bank.norm_limit)
-    except ImplausibleCuesError as error:
+        # numpy lacks some of torch's types: a TypeError.
+        arrays = {name: value.numpy() for name, value in lent.items()}
+        return CueBank.from_arrays(arrays, size, experiment.federation.cue_bank.norm_limit)
+    except (ImplausibleCuesError, TypeError) as error:
         raise _unusable(path, f"its bank of cues is none ({error})", "Take it from the run again") from error
+
+
+def _is_alike(given: Tensor, expected: Tensor) -> bool:
+    return (given.shape, given.dtype) == (expected.shape, expected.dtype)
 
 
 def _prefixes(experiment: Experiment) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hqgnet.config import Experiment
@@ -84,10 +85,55 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "old.pt")
 
 
+def rewritten(path: Path, tensors: dict[str, torch.Tensor], header: str | None = None) -> Path:
+    """Put tensors in the place of a file's own, and by choice another header."""
+    with safe_open(path, framework="pt") as opened:
+        metadata = opened.metadata()
+    save_file(load_file(path) | tensors, path, metadata if header is None else {"hqgnet": header})
+    return path
+
+
+@pytest.mark.parametrize(
+    "guidance",
+    [
+        torch.full((1, 64), float("nan")),
+        torch.full((1, 64), float("inf")),
+        torch.zeros(1, 64, dtype=torch.float64),
+        torch.zeros(1, 64, dtype=torch.int64),
+        torch.zeros(1, 32),
+    ],
+)
+def test_a_cue_that_is_none_is_refused(model_path: Path, guidance: torch.Tensor) -> None:
+    with pytest.raises(ModelFileError, match=r"model\.safetensors: .*(guidance|NaN)"):
+        load_model(rewritten(model_path, {"guidance": guidance}))
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.complex64, torch.int64])
+def test_weights_of_another_type_are_refused(model_path: Path, kind: torch.dtype) -> None:
+    """Of some types torch cannot say whether a number is finite."""
+    tensors = load_file(model_path)
+    name = next(n for n in sorted(tensors) if n.startswith("generator.") and tensors[n].ndim == 4)
+    with pytest.raises(ModelFileError, match=name):
+        load_model(rewritten(model_path, {name: tensors[name].to(kind)}))
+
+
+def test_a_bank_of_numbers_that_numpy_lacks_is_refused(model_path: Path) -> None:
+    bank = {"counts": torch.tensor([5]), "means": torch.zeros(1, 64), "covariances": torch.zeros(1, 64, 64)}
+    bank["means"] = bank["means"].bfloat16()
+    with pytest.raises(ModelFileError, match="bank of cues"):
+        load_model(rewritten(model_path, {f"cue_bank.{name}": value for name, value in bank.items()}))
+
+
+@pytest.mark.parametrize(
+    "header", ["[" * 100_000, '{"format": 1, "details": {}, "experiment": "%s"}' % ("[" * 100_000)]
+)
+def test_a_header_without_an_end_is_refused(model_path: Path, header: str) -> None:
+    with pytest.raises(ModelFileError, match="not an HQG-Net model"):
+        load_model(rewritten(model_path, {}, header))
+
+
 @pytest.mark.parametrize("damage", ["nan", "missing", "shape"])
 def test_weights_that_do_not_fit_are_refused(model_path: Path, damage: str) -> None:
-    from safetensors import safe_open
-
     with safe_open(model_path, framework="pt") as opened:
         metadata = opened.metadata()
     tensors = load_file(model_path)
