@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from hqgnet import __version__
 from hqgnet.config import Experiment, experiment_from_json
 from hqgnet.cue_bank import PREFIX, CueBank, ImplausibleCuesError
+from hqgnet.downstream_config import DownstreamConfig
 from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.groups import published_groups
 from hqgnet.files import make_folder
@@ -30,6 +31,7 @@ FORMAT_VERSION = 1
 TASK_TRAINED = "task_trained"
 """Key of a model file's details under which its writer notes :attr:`Model.task_trained`."""
 _GUIDANCE = "guidance"
+_TASK = "task."
 _HEADER = "hqgnet"
 
 
@@ -100,8 +102,14 @@ def save_model(
     write_tensors(path, tensors, {_HEADER: json.dumps(header, sort_keys=True)})
 
 
-def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+def load_model(path: Path, device: torch.device | str = "cpu", *, with_task: bool = True) -> Model:
     """Read a model file.
+
+    Args:
+        path: The file.
+        device: Where to put the networks.
+        with_task: Else the downstream network is left out, for those who enhance alone: its class, where the
+            file names one of a user's, is then not imported.
 
     Raises:
         ModelFileError: If the file is missing, cut short, not one of ours, or does not fit its own
@@ -110,7 +118,8 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names = [n for n in opened.keys() if with_task or not n.startswith(_TASK)]  # noqa: SIM118
+            tensors = {name: opened.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise _unusable(
             path, "is missing", "Check the path; a run keeps its models in its models folder"
@@ -120,9 +129,11 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     experiment, details = _read_header(path, metadata)
     lent = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
     try:
-        networks = networks_of(experiment, seed=0)
+        networks = networks_of(experiment if with_task else _without_task(experiment), seed=0)
     except ConfigurationError as error:
         raise ModelFileError(error.problems) from error
+    if not with_task:
+        networks.task, details = nn.Identity(), {**details, TASK_TRAINED: False}
     groups = _prefixes(experiment)
     expected = {name: value for name, value in networks.state_dict().items() if name.startswith(groups)}
     if _GUIDANCE in tensors:
@@ -173,6 +184,10 @@ def _read_bank(path: Path, lent: Mapping[str, Tensor], size: int, experiment: Ex
 
 def _is_alike(given: Tensor, expected: Tensor) -> bool:
     return (given.shape, given.dtype) == (expected.shape, expected.dtype)
+
+
+def _without_task(experiment: Experiment) -> Experiment:
+    return experiment.model_copy(update={"downstream": DownstreamConfig()})
 
 
 def _prefixes(experiment: Experiment) -> tuple[str, ...]:

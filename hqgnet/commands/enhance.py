@@ -74,7 +74,7 @@ def _opened(arguments: argparse.Namespace) -> tuple[Literal[1, 3] | None, Enhanc
         exported = ExportedRunner(folder)
         _check_precision(arguments.precision, exported.description.precision)
         return exported.description.channels, lambda image: enhance_with(exported, image, None, native=native)
-    model = load_model(arguments.model, choose_device(arguments.device))
+    model = load_model(arguments.model, choose_device(arguments.device), with_task=False)
     if model.experiment.method in CLASSICAL_METHODS:
         return model.experiment.channels, _classical(model.experiment.method, arguments)
     _check_tiles(arguments)

@@ -16,7 +16,7 @@ from hqgnet.model_file import load_model
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a model for another runtime, checked against torch."""
-    model = load_model(arguments.model)
+    model = load_model(arguments.model, with_task=False)
     if model.experiment.method in CLASSICAL_METHODS:
         what = f"{model.experiment.method} enhances without a network: there is nothing to export"
         remedy = f"Use hqgnet enhance --method {model.experiment.method}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,22 @@ def test_weights_that_do_not_fit_are_refused(model_path: Path, damage: str) -> N
     save_file(tensors, model_path, metadata)
     with pytest.raises(ModelFileError):
         load_model(model_path)
+
+
+def test_who_enhances_alone_needs_no_downstream_network(model_path: Path) -> None:
+    """Its package may be missing where images are enhanced, and what is not imported does nothing there."""
+    with safe_open(model_path, framework="pt") as opened:
+        header = json.loads(opened.metadata()["hqgnet"])
+    experiment = json.loads(header["experiment"])
+    experiment["downstream"]["network"] = "no_such_package.networks:Segmentor"
+    named = json.dumps(header | {"experiment": json.dumps(experiment), "details": {"task_trained": True}})
+    whole = load_model(model_path)
+    rewritten(model_path, {}, named)
+    with pytest.raises(ModelFileError, match="no_such_package"):
+        load_model(model_path)
+    model = load_model(model_path, with_task=False)
+    assert model.experiment.downstream.network == "no_such_package.networks:Segmentor"
+    assert not model.task_trained
+    images = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+    enhanced, expected = (one.networks.enhance(images, one.guidance) for one in (model, whole))
+    assert torch.equal(enhanced, expected)
