@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -54,6 +55,9 @@ def enhance(arguments: argparse.Namespace) -> None:
                 what = "is coloured, and the model is of grey images: it would take the colours away"
                 raise DataError(Problem(str(source), what, "Leave it out, or convert it to grey"))
             result = enhanced(image if channels is None else to_channels(image, channels))
+            if not bool(torch.isfinite(result).all()):
+                what, remedy = "the model makes NaN or infinity of it", "Take another of the run's models"
+                raise DataError(Problem(str(source), what, remedy))
         except DataError as error:
             problems += [_of_image(problem, source) for problem in error.problems]
             continue
@@ -172,6 +176,9 @@ def _of_image(problem: Problem, source: Path) -> Problem:
 
 def _guidance(model: Model, guide: Path | None, model_path: Path) -> Tensor | None:
     if not model.networks.guidance_size:
+        if guide is not None:
+            what = f"{model_path} takes no guide, by its method or its ablation.guidance"
+            raise ConfigurationError(Problem("--guide", what, "Leave it out"))
         return None
     if guide is not None:
         image = read_image(guide, model.experiment.channels)

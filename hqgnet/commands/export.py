@@ -22,7 +22,9 @@ def export(arguments: argparse.Namespace) -> None:
         remedy = f"Use hqgnet enhance --method {model.experiment.method}"
         raise ConfigurationError(Problem(str(arguments.model), what, remedy))
     guidance = model.guidance
-    if arguments.guide is not None and model.networks.guidance_size:
+    if not model.networks.guidance_size:
+        _refuse_guidance(arguments)
+    if arguments.guide is not None:
         experiment = model.experiment
         guide = read_image(arguments.guide, experiment.channels)
         guidance = image_guidance(model.networks, guide, experiment.image_size, torch.device("cpu"))
@@ -34,3 +36,11 @@ def export(arguments: argparse.Namespace) -> None:
         f"{written.network} in {arguments.output}: {written.precision}, images of {size}, "
         f"{guided[written.guidance]}; at most {written.largest_error:.1e} from torch on random images"
     )
+
+
+def _refuse_guidance(arguments: argparse.Namespace) -> None:
+    given = {"--guide": arguments.guide is not None, "--guidance input": arguments.guidance == "input"}
+    what = f"{arguments.model} takes no guide, by its method or its ablation.guidance"
+    problems = [Problem(option, what, "Leave it out") for option, is_given in given.items() if is_given]
+    if problems:
+        raise ConfigurationError(problems)

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from hqgnet.cli import main
-from hqgnet.config import Experiment
+from hqgnet.config import Experiment, PhaseConfig
 from hqgnet.errors import ExitCode
+from hqgnet.method_config import AblationConfig
 from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from tests.other_user import closed, nobody, open_folder
@@ -153,3 +154,47 @@ def test_options_that_would_do_nothing_are_refused(
     assert enhance(source, source.parent / "out", "--model", str(model), *options) == ExitCode.CONFIGURATION
     assert f"error: {said}" in capsys.readouterr().err
     assert not (source.parent / "out").exists()
+
+
+def unguided(experiment: Experiment, **changed: object) -> Experiment:
+    no_pretraining = experiment.phases.model_copy(update={"pretrain": PhaseConfig(rounds=0, steps=1)})
+    return experiment.model_copy(update={"phases": no_pretraining, **changed})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"method": "stillgan"}, {"ablation": AblationConfig(guidance="none")}],
+    ids=["method", "ablation"],
+)
+def test_a_guide_is_refused_where_nothing_is_guided(
+    tiny_experiment: Experiment,
+    source: Path,
+    changed: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    experiment, model = unguided(tiny_experiment, **changed), source.parent / "model.safetensors"
+    save_model(model, networks_of(experiment, seed=5), experiment, guidance=None)
+    guide = ["--guide", str(source / "a.png")]
+    given = ["--model", str(model)]
+    assert enhance(source, source.parent / "out", *given, *guide) == ExitCode.CONFIGURATION
+    assert f"error: --guide: {model} takes no guide" in capsys.readouterr().err
+    assert not (source.parent / "out").exists()
+    exported = ["--to", "onnx", "--output", str(source.parent / "onnx"), "--guidance", "input", *guide]
+    assert main(["export", *given, *exported]) == ExitCode.CONFIGURATION
+    said = capsys.readouterr().err
+    assert "error: --guide: " in said and "error: --guidance input: " in said
+    assert not (source.parent / "onnx").exists()
+
+
+def test_a_model_that_makes_nan_is_told_an_image(
+    tiny_experiment: Experiment, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Finite weights may be too large to compute with."""
+    networks, model = networks_of(tiny_experiment, seed=5), source.parent / "model.safetensors"
+    with torch.no_grad():
+        networks.generator.bottom.weight.fill_(3e38)
+    save_model(model, networks, tiny_experiment, guidance=torch.zeros(64))
+    assert enhance(source, source.parent / "out", "--model", str(model)) == ExitCode.DATA
+    printed = capsys.readouterr()
+    assert "0 of 2 images enhanced" in printed.out
+    assert f"error: {source / 'a.png'}: the model makes NaN or infinity of it" in printed.err
