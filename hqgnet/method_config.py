@@ -31,7 +31,7 @@ PUBLISHED_TRAINING: MappingProxyType[Method, dict[str, Any]] = MappingProxyType(
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class AblationConfig(_Frozen):

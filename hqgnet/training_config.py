@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from hqgnet.presets import DiscriminatorNormalization
 
 SubBand = Literal["horizontal", "vertical", "diagonal"]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LossWeights(_Frozen):
@@ -51,7 +52,7 @@ class TrainingConfig(_Frozen):
         description="step sizes within a phase: as given, or from the middle of its steps falling to 0 (as "
         "CycleGAN, arXiv 1703.10593): a GAN then swings less where it ends",
     )
-    betas: tuple[float, float] = Field((0.5, 0.99), description="Adam's momentum terms")
+    betas: tuple[Momentum, Momentum] = Field((0.5, 0.99), description="Adam's momentum terms")
     cue_extractor: Literal["finetune", "frozen"] = Field(
         "finetune", description="after pretraining: train the whole cue extractor, or only its last layer"
     )

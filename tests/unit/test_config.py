@@ -86,6 +86,23 @@ def test_a_run_without_rounds_is_refused(tmp_path: Path) -> None:
         load_experiment(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("training.betas[1]", "training: {betas: [0.5, 1.0]}"),
+        ("training.betas[0]", "training: {betas: [-0.5, 0.99]}"),
+        ("training.weights.adversarial", "training: {weights: {adversarial: .inf}}"),
+        ("ablation.inter_variance", "ablation: {inter_variance: .inf}"),
+    ],
+)
+def test_numbers_that_nothing_can_be_trained_with_are_refused(tmp_path: Path, key: str, section: str) -> None:
+    """Adam refuses such moments, and a loss of infinity moves no weight, in the middle of a run."""
+    file = written(tmp_path, f"{MINIMAL}{section}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment(file)
+    assert [problem.where for problem in caught.value.problems] == [f"{file}: {key}"]
+
+
 def test_json_round_trip_keeps_the_digest(tmp_path: Path) -> None:
     experiment = load_experiment(written(tmp_path, MINIMAL))
     again = experiment_from_json(experiment.to_json(), "test")
@@ -94,7 +111,7 @@ def test_json_round_trip_keeps_the_digest(tmp_path: Path) -> None:
     assert isinstance(again, Experiment)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"name": "x"}'])
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"name": "x"}', "[" * 100_000])
 def test_foreign_json_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         experiment_from_json(text, "the server's request")
