@@ -34,7 +34,8 @@ def write_tensors(
 
     Args:
         path: Its folder must exist; a file of this name is replaced.
-        tensors: By name; what is not on the processor or not contiguous is copied.
+        tensors: By name; what is not on the processor or not contiguous is copied, as is what several names
+            stand for: safetensors refuses numbers that share memory.
         told: What the file says of itself. Of several keys safetensors writes them in an order that changes
             from file to file: give one where equal content must make equal files.
         mode: Permissions; None leaves them to the process's umask.
@@ -44,7 +45,13 @@ def write_tensors(
     """
     from safetensors import torch as of_tensors
 
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    plain: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in tensors.items():
+        one = value.detach().cpu().contiguous()
+        place = one.untyped_storage().data_ptr()
+        plain[name] = one.clone() if place in places else one
+        places.add(place)
     _write(path, lambda file: of_tensors.save_file(plain, file, dict(told or {})), mode)
 
 

@@ -50,6 +50,15 @@ def test_tensors_are_as_safetensors_writes_them(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
 
 
+def test_one_tensor_may_have_several_names(tmp_path: Path) -> None:
+    """A user's downstream network may use a layer twice: no training is to be lost for that."""
+    path, whole = tmp_path / "a.safetensors", torch.arange(6.0)
+    write_tensors(path, {"embedding": whole, "head": whole, "part": whole[2:4], "none": torch.empty(0)})
+    found = load(path.read_bytes())
+    assert torch.equal(found["embedding"], whole) and torch.equal(found["head"], whole)
+    assert torch.equal(found["part"], whole[2:4]) and found["none"].numel() == 0
+
+
 def test_arrays_are_written_as_they_read_and_not_as_they_lie(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     write_arrays(path, ARRAYS)
