@@ -7,6 +7,8 @@ import torch
 from hqgnet.data.site_config import SiteConfig
 from hqgnet.errors import ConfigurationError, Problem
 
+_KINDS = ("cpu", "cuda")
+
 
 def choose_device(wish: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that is there.
@@ -18,10 +20,11 @@ def choose_device(wish: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wish)
-    except RuntimeError as error:
-        raise ConfigurationError(
-            Problem("device", f"{wish!r} is unknown", "Say auto, cpu, cuda or cuda:N")
-        ) from error
+    except RuntimeError:
+        device = None
+    # torch knows more kinds, on which nothing here has been tried, and "meta", which holds no numbers.
+    if device is None or device.type not in _KINDS:
+        raise ConfigurationError(Problem("device", f"{wish!r} is unknown", "Say auto, cpu, cuda or cuda:N"))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         what = f"{wish!r} is not there: {torch.cuda.device_count()} CUDA devices are visible"
         raise ConfigurationError(Problem("device", what, "Say auto or cpu, or install a CUDA build of torch"))
