@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.ranks import gathered, ranks_at_work
 
 
@@ -56,7 +57,8 @@ def share_batch_norm(module: nn.Module) -> None:
     """Replace every batch normalisation of images inside ``module``; parameters and names stay.
 
     Raises:
-        TypeError: If there is batch normalisation of another kind, or one that averages without momentum.
+        ConfigurationError: If there is batch normalisation of another kind, or one that averages without
+            momentum, as a user's own downstream network may have.
     """
     for name, child in list(module.named_children()):
         share_batch_norm(child)
@@ -70,4 +72,8 @@ def share_batch_norm(module: nn.Module) -> None:
             shared.train(child.training)
             setattr(module, name, shared)
         elif isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, SharedBatchNorm2d):
-            raise TypeError(f"{name}: {type(child).__name__} cannot be shared by several processes")
+            what = (
+                f"batch normalisation {name!r} ({type(child).__name__}) cannot be shared by several processes"
+            )
+            remedy = "Name one device, or take a downstream network with nn.BatchNorm2d and a momentum"
+            raise ConfigurationError(Problem("devices", what, remedy))

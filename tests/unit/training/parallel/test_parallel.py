@@ -82,7 +82,7 @@ def test_sharing_keeps_names_and_numbers() -> None:
     assert all(weights[name] is parameter for name, parameter in model.named_parameters())
     assert torch.equal(model(images), expected)
     share_batch_norm(model)  # once more changes nothing
-    with pytest.raises(TypeError, match="BatchNorm1d"):
+    with pytest.raises(ConfigurationError, match="BatchNorm1d"):
         share_batch_norm(nn.Sequential(nn.BatchNorm1d(2)))
 
 
