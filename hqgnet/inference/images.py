@@ -32,8 +32,8 @@ def enhance_with(runner: Runner, image: Tensor, guidance: Tensor | None, *, nati
     """Enhance one image.
 
     The network has learned structures at one scale: the experiment's ``image_size``. By default it therefore
-    runs on a copy at that size, and the change that it makes is enlarged and added to the full image, whose
-    own detail stays.
+    runs on a copy at that size, and the change that it makes is brought to the full image's size and added to
+    it, so that its own detail stays.
 
     Args:
         runner: Runs the network.
@@ -48,5 +48,10 @@ def enhance_with(runner: Runner, image: Tensor, guidance: Tensor | None, *, nati
     enhanced = runner.run(small, guidance)
     if small.shape[-2:] == image.shape[-2:]:
         return enhanced[0].clamp(0, 1)
-    change = F.interpolate(enhanced - small, size=image.shape[-2:], mode="bicubic", align_corners=False)
+    height, width = image.shape[-2:]
+    # Of an image that was enlarged for the network, pixels of the change would be skipped otherwise.
+    shrinks = max(height, width) < max(small.shape[-2:])
+    change = F.interpolate(
+        enhanced - small, size=(height, width), mode="bicubic", align_corners=False, antialias=shrinks
+    )
     return (image + change[0]).clamp(0, 1)

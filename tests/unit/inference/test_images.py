@@ -14,7 +14,7 @@ from hqgnet.config import Experiment
 from hqgnet.data.reading import read_image
 from hqgnet.errors import ExitCode
 from hqgnet.guidance import image_guidance
-from hqgnet.inference import enhance_image
+from hqgnet.inference import enhance_image, enhance_with
 from hqgnet.model_file import load_model, save_model
 from hqgnet.networks import build_networks
 from tests.unit.inference.models import lively_model, smooth_image
@@ -48,6 +48,22 @@ def test_the_full_images_own_detail_survives_the_smaller_network(model_path: Pat
     enhanced = enhance_image(model, image, model.guidance)
     step = (enhanced - image)[:, 1:] - (enhanced - image)[:, :-1]
     assert float(step.abs().max()) < 0.05
+
+
+class Checkerboard:
+    """Changes an image by what no smaller one can show."""
+
+    channels, image_size = 3, 48
+
+    def run(self, images: torch.Tensor, guidance: torch.Tensor | None) -> torch.Tensor:
+        board = (torch.arange(48).view(-1, 1) + torch.arange(48)) % 2
+        return images + 0.4 * (board.float() - 0.5)
+
+
+def test_a_change_too_fine_for_a_small_image_does_not_show() -> None:
+    """Every third pixel of it would be another checkerboard."""
+    image = torch.full((3, 16, 16), 0.5)
+    assert float((enhance_with(Checkerboard(), image, None) - image).abs().max()) < 0.02
 
 
 def test_a_folder_keeps_names_formats_sizes_and_depths(model_path: Path, tmp_path: Path) -> None:
