@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from hqgnet.errors import ModelFileError, Problem
 
@@ -17,6 +17,7 @@ IMAGES, GUIDANCE, ENHANCED = "images", "guidance", "enhanced"
 ExportFormat = Literal["onnx", "openvino", "torch-export"]
 GuidanceInput = Literal["none", "baked", "input"]
 Positive = Annotated[int, Field(ge=1)]
+Stride = Annotated[int, Field(ge=1, le=1024)]
 
 
 class _Frozen(BaseModel):
@@ -26,8 +27,8 @@ class _Frozen(BaseModel):
 class SizeRule(_Frozen):
     """Which images the network takes, in pixels; others are padded by mirroring and cropped afterwards."""
 
-    multiple_of: Positive = Field(description="height and width must be multiples of it")
-    smallest: Positive = Field(description="height and width must be at least this")
+    multiple_of: Stride = Field(description="height and width must be multiples of it")
+    smallest: Stride = Field(description="height and width must be at least this")
     height: Positive | None = Field(None, description="the only height that it takes; null: any")
     width: Positive | None = Field(None, description="the only width that it takes; null: any")
 
@@ -47,7 +48,7 @@ class ExportDescription(_Frozen):
     size: SizeRule
     precision: Literal["float32", "bfloat16"]
     guidance: GuidanceInput = Field(description="none: the method takes none")
-    stored_guidance: tuple[float, ...] | None = Field(
+    stored_guidance: tuple[FiniteFloat, ...] | None = Field(
         None, description="where guidance is an input: the model's own vector, for users without another"
     )
     largest_error: float = Field(ge=0, description="largest difference from torch, images in [0, 1]")
@@ -81,5 +82,5 @@ def file_digest(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # a name with a zero byte is no path
         return None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hqgnet.errors import DataError, ModelFileError, Problem
 from hqgnet.export.description import DESCRIPTION_NAME, ExportDescription, read_description
-from hqgnet.export.sessions import open_session
+from hqgnet.export.sessions import first_line, open_session
 from hqgnet.networks.padding import pad_to_multiple
 
 _SUFFIXES = {".onnx", ".xml", ".bin", ".pt2", ".json"}
@@ -56,7 +56,8 @@ class ExportedRunner:
 
         Raises:
             DataError: If the network takes only images of another size.
-            ModelFileError: If there is no guidance.
+            ModelFileError: If there is no guidance, or the network fails or gives no such images: the
+                description and it are not of one another.
         """
         rule = self.description.size
         is_small = min(images.shape[-2:]) <= rule.multiple_of
@@ -72,5 +73,18 @@ class ExportedRunner:
             if vector is None:
                 what, remedy = "takes guidance as an input, and none lies beside it", "Export it baked in"
                 raise ModelFileError(Problem(self.description.network, what, remedy))
-        given = None if vector is None else vector.numpy()
-        return padding.crop(torch.from_numpy(self._session(padded.contiguous().numpy(), given)))
+        return padding.crop(self._enhanced(padded, vector))
+
+    def _enhanced(self, images: Tensor, guidance: Tensor | None) -> Tensor:
+        network, (height, width) = self.description.network, images.shape[-2:]
+        remedy = "Export the model again"
+        try:
+            given = None if guidance is None else guidance.numpy()
+            enhanced = torch.from_numpy(self._session(images.contiguous().numpy(), given))
+        except Exception as error:  # each runtime has errors of its own
+            what = f"fails on an image of {height}x{width} pixels ({first_line(error)})"
+            raise ModelFileError(Problem(network, what, remedy)) from error
+        if enhanced.shape != images.shape:
+            what = f"makes {tuple(enhanced.shape)} of images {tuple(images.shape)}"
+            raise ModelFileError(Problem(network, what, remedy))
+        return enhanced

@@ -42,7 +42,7 @@ def open_session(kind: ExportFormat, path: Path, *, bfloat16: bool) -> Session:
     try:
         return opened(module, path, bfloat16)
     except Exception as error:  # each runtime has errors of its own
-        what = f"cannot be read by {module.__name__} ({_first_line(error)})"
+        what = f"cannot be read by {module.__name__} ({first_line(error)})"
         raise ModelFileError(Problem(str(path), what, "Export the model again")) from error
 
 
@@ -91,5 +91,6 @@ def _openvino(runtime: Any, path: Path, bfloat16: bool) -> Session:
     return run
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
