@@ -49,7 +49,10 @@ def train(arguments: argparse.Namespace) -> None:
         )
 
     trainer = train_centrally(experiment, data, device, report)
-    guidance, _ = mean_guidance(trainer.networks, data, experiment.image_size, device)
+    guidance = None
+    if trainer.networks.guidance_size == experiment.numbers.guidance_dim:
+        # Feature maps are not stored: their mean shows more of the images than 64 numbers do.
+        guidance, _ = mean_guidance(trainer.networks, data, experiment.image_size, device)
     details = {"trained": "centrally", TASK_TRAINED: task_is_trained(experiment, data)}
     save_model(arguments.output, trainer.networks, experiment, guidance=guidance, details=details)
     print(arguments.output)

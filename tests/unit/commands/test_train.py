@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -15,6 +16,8 @@ from hqgnet.commands import ablate as ablate_command
 from hqgnet.commands import train as train_command
 from hqgnet.config import Experiment
 from hqgnet.errors import ExitCode
+from hqgnet.model_file import load_model
+from hqgnet.networks import networks_of
 from tests.other_user import nobody, open_folder
 
 
@@ -131,3 +134,26 @@ def test_images_that_cannot_be_read_are_named_before_training(
     printed = capsys.readouterr()
     assert printed.out == "the table\n"
     assert f"  {bad}: cannot be read as an image" in printed.err
+
+
+@pytest.mark.parametrize(("form", "size"), [("v_c", 64), ("feature", None)])
+def test_a_cue_is_stored_and_a_mean_feature_map_is_not(
+    train: list[str],
+    experiment_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    size: int | None,
+) -> None:
+    written = yaml.safe_load(experiment_file.read_text())
+    written["ablation"]["guidance_vector"] = form
+    experiment_file.write_text(yaml.safe_dump(written))
+    monkeypatch.setattr(
+        train_command,
+        "train_centrally",
+        lambda experiment, *_: SimpleNamespace(networks=networks_of(experiment)),
+    )
+    file = tmp_path / "m.safetensors"
+    assert main([*train, str(file)]) == 0
+    guidance = load_model(file).guidance
+    assert (None if guidance is None else guidance.numel()) == size
