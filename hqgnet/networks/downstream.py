@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from hqgnet.downstream_config import DownstreamConfig
+from hqgnet.data.grades import LEVELS
+from hqgnet.downstream_config import NETWORK_TASKS, DownstreamConfig
 from hqgnet.errors import ConfigurationError, Problem
 from hqgnet.networks.csnet import SegmentationNetwork
 from hqgnet.presets import NetworkNumbers, PresetName
@@ -49,20 +50,52 @@ def build_downstream(
 
 
 def check_downstream(experiment: Experiment, where: str) -> list[Problem]:
-    """Return why the downstream network cannot be built, and nothing if it can.
+    """Return why the downstream network cannot be built or used, and nothing if it can.
+
+    A user's own is tried on images of zeros: it is first used in the last phase, after hours of training.
 
     Args:
         experiment: Names it.
         where: Said in the problems: the experiment's file.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            build_downstream(
-                experiment.downstream, experiment.preset, experiment.numbers, experiment.channels
-            )
+        with torch.random.fork_rng(devices=[]):
+            with torch.device("meta"):
+                network = _build(experiment)
+            if experiment.downstream.network not in NETWORK_TASKS:
+                _check_logits(experiment, network)
     except ConfigurationError as error:
         return [Problem(f"{where}: {p.where}", p.what, p.remedy) for p in error.problems]
     return []
+
+
+def _build(experiment: Experiment) -> nn.Module:
+    return build_downstream(experiment.downstream, experiment.preset, experiment.numbers, experiment.channels)
+
+
+def _check_logits(experiment: Experiment, network: nn.Module) -> None:
+    """Refuse a network that does not take images, or gives something else than the task's logits."""
+    name, side = experiment.downstream.network, experiment.image_size
+    given = (2, experiment.channels, side, side)
+    wanted = (2, 1, side, side) if experiment.downstream.task == "segmentation" else (2, LEVELS)
+    try:
+        logits = _logits(network, given, "meta")
+    except Exception:  # not everything that can be computed can be computed without numbers
+        try:
+            logits = _logits(_build(experiment), given, "cpu")
+        except Exception as error:  # a user's class may raise anything
+            what = f"{name} does not run on images {given} ({type(error).__name__}: {error})"
+            remedy = "Give arguments that fit channels and image_size, or correct the class"
+            raise ConfigurationError(Problem(f"{_WHERE}.network", what, remedy)) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != wanted:
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        what = f"{name} gives {shape} for images {given}, and {experiment.downstream.task} needs {wanted}"
+        raise ConfigurationError(Problem(f"{_WHERE}.network", what, "Give logits of that shape"))
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, shape: tuple[int, ...], device: str) -> object:
+    return network.eval()(torch.zeros(shape, device=device))
 
 
 def _maker(

@@ -33,6 +33,20 @@ class Threshold(nn.Module):
         return logits
 
 
+class Features(nn.Module):
+    """Takes grey images, and gives more than logits."""
+
+    def __init__(self, channels: int = 1, several: bool = False) -> None:
+        super().__init__()
+        self.layer, self._several = nn.Conv2d(channels, 2, 1), several
+
+    def forward(self, images: torch.Tensor) -> object:
+        if float(images.max()) > 1:  # no number is known without memory for it
+            return None
+        features: torch.Tensor = self.layer(images)
+        return [features] if self._several else features
+
+
 def no_network(**_: Any) -> None:
     BUILT.append("called")
 
@@ -86,6 +100,34 @@ def test_an_experiment_file_is_checked_before_the_run(tiny_experiment: Experimen
         f"{file}: downstream.weights",
         f"{file}: downstream.network",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "task", "said"),
+    [
+        ({}, "segmentation", "does not run on images (2, 3, 48, 48) (RuntimeError: "),
+        ({"channels": 3}, "segmentation", "gives (2, 2, 48, 48) for images (2, 3, 48, 48), and segm"),
+        ({"channels": 3}, "grading", "and grading needs (2, 4)"),
+        ({"channels": 3, "several": True}, "segmentation", "gives list for images"),
+    ],
+)
+def test_a_network_of_other_logits_is_refused_before_the_run(
+    tiny_experiment: Experiment, tmp_path: Path, arguments: dict[str, Any], task: str, said: str
+) -> None:
+    own = {"network": f"{__name__}:Features", "arguments": arguments, "task": task}
+    file = tmp_path / "experiment.yaml"
+    file.write_text(edited(tiny_experiment, downstream=own).model_dump_json())
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment(file)
+    (problem,) = caught.value.problems
+    assert problem.where == f"{file}: downstream.network" and said in problem.what
+
+
+def test_a_network_of_ones_own_is_accepted(tiny_experiment: Experiment, tmp_path: Path) -> None:
+    own = {"network": f"{__name__}:Threshold", "arguments": {"channels": 3}}
+    file = tmp_path / "experiment.yaml"
+    file.write_text(edited(tiny_experiment, downstream=own).model_dump_json())
+    assert load_experiment(file).downstream.network == own["network"]
 
 
 def test_weights_are_put_in_place_from_a_model_or_a_plain_file(
