@@ -159,6 +159,20 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, with_task: boo
     return Model(networks.to(device).eval(), experiment, guidance, details, bank)
 
 
+def read_experiment(path: Path) -> Experiment:
+    """Read what a model file was trained for, and none of its weights.
+
+    Raises:
+        ModelFileError: If it is no model file.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unusable(path, "cannot be read as safetensors", "Give a model file of a run, whole") from error
+    return _read_header(path, metadata)[0]
+
+
 def _read_header(path: Path, metadata: dict[str, str]) -> tuple[Experiment, dict[str, Any]]:
     try:
         header = json.loads(metadata[_HEADER])

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hqgnet.config import Experiment
-from hqgnet.errors import ConfigurationError, Problem
+from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.groups import inference_groups
+from hqgnet.model_file import read_experiment
 from hqgnet.networks.build import Networks
 
 
@@ -29,8 +30,36 @@ def load_pretrained(networks: Networks, experiment: Experiment) -> None:
             load_weights(networks.get_submodule(path), Path(file), prefixes, key)
         except ConfigurationError as error:
             problems.extend(error.problems)
+    if experiment.start_from is not None:
+        problems.extend(_other_meanings(experiment, Path(experiment.start_from)))
     if problems:
         raise ConfigurationError(problems)
+
+
+def _other_meanings(experiment: Experiment, file: Path) -> list[Problem]:
+    """Return by which keys a file's weights, though of the same names and shapes, mean something else here.
+
+    Args:
+        experiment: What is to be trained.
+        file: What it starts from; one that does not say what it was trained for is taken as it is.
+    """
+    try:
+        earlier = read_experiment(file)
+    except ModelFileError:
+        return []
+    pairs = {
+        "output": (earlier.numbers.output, experiment.numbers.output),
+        "ablation.normalization": (earlier.ablation.normalization, experiment.ablation.normalization),
+    }
+    return [
+        Problem(
+            "start_from",
+            f"{file} was trained with {key} {then}, and here it is {now}",
+            f"Set {key} to {then}, or start from another file",
+        )
+        for key, (then, now) in pairs.items()
+        if experiment.method == "hqgnet" and then != now
+    ]
 
 
 def load_weights(network: nn.Module, file: Path, prefixes: Sequence[str], where: str) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from hqgnet.config import Experiment, load_experiment
 from hqgnet.downstream_config import DownstreamConfig
 from hqgnet.errors import ConfigurationError
+from hqgnet.model_file import save_model
 from hqgnet.networks import networks_of
 from hqgnet.networks.downstream import build_downstream
 from hqgnet.networks.pretrained import load_pretrained
@@ -144,6 +145,22 @@ def test_weights_are_put_in_place_from_a_model_or_a_plain_file(
         load_pretrained(networks, experiment)
         assert all(torch.equal(value, trained[n]) for n, value in networks.task.state_dict().items())
         assert torch.equal(networks.generator.state_dict()["bottom.weight"], before)
+
+
+def test_an_enhancer_of_another_meaning_is_no_start(tiny_experiment: Experiment, tmp_path: Path) -> None:
+    """Its weights have the same names and shapes, and would enhance to something else."""
+    file = tmp_path / "model.safetensors"
+    adain = edited(tiny_experiment, ablation={"normalization": "adain"})
+    save_model(file, networks_of(adain, seed=9), adain, guidance=None)
+    other = edited(adain, ablation={"normalization": "adaln"}, output="direct", start_from=str(file))
+    with pytest.raises(ConfigurationError) as caught:
+        load_pretrained(networks_of(other), other)
+    assert [problem.what for problem in caught.value.problems] == [
+        f"{file} was trained with output residual, and here it is direct",
+        f"{file} was trained with ablation.normalization adain, and here it is adaln",
+    ]
+    same = edited(adain, start_from=str(file))
+    load_pretrained(networks_of(same), same)
 
 
 @pytest.mark.parametrize("damage", ["missing", "foreign", "other", "nan", "pickle"])
