@@ -82,8 +82,9 @@ def load_weights(network: nn.Module, file: Path, prefixes: Sequence[str], where:
     own = network.state_dict()
     # Counts of batches are kept by some programs and not by others; nothing depends on them.
     missing = [n for n in own if n not in given and not n.endswith("num_batches_tracked")]
-    others = [n for n in given if n not in own or given[n].shape != own[n].shape]
-    infinite = [n for n, value in given.items() if not bool(torch.isfinite(value).all())]
+    others = [n for n in given if n not in own or given[n].shape != own[n].shape or given[n].is_complex()]
+    # As float32, since torch cannot say it of every type that a file may hold.
+    infinite = [n for n in given if n not in others and not bool(torch.isfinite(given[n].float()).all())]
     misfits = sorted({*missing, *others, *infinite})
     if misfits:
         what = f"{file} does not fit the network: {len(misfits)} parameters differ, first {misfits[0]}"

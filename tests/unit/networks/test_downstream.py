@@ -163,7 +163,7 @@ def test_an_enhancer_of_another_meaning_is_no_start(tiny_experiment: Experiment,
     load_pretrained(networks_of(same), same)
 
 
-@pytest.mark.parametrize("damage", ["missing", "foreign", "other", "nan", "pickle"])
+@pytest.mark.parametrize("damage", ["missing", "foreign", "other", "nan", "nan8", "complex", "pickle"])
 def test_unfit_weights_are_refused(tiny_experiment: Experiment, tmp_path: Path, damage: str) -> None:
     file = tmp_path / "weights.safetensors"
     weights = networks_of(tiny_experiment).task.state_dict()
@@ -173,6 +173,10 @@ def test_unfit_weights_are_refused(tiny_experiment: Experiment, tmp_path: Path, 
         weights["last.weight"] = weights["last.weight"][:, :1].clone()
     elif damage == "nan":
         weights["last.bias"] = torch.full_like(weights["last.bias"], torch.nan)
+    elif damage == "nan8":
+        weights["last.bias"] = torch.full_like(weights["last.bias"], torch.nan).to(torch.float8_e4m3fn)
+    elif damage == "complex":
+        weights["last.bias"] = weights["last.bias"].to(torch.complex64)
     if damage == "pickle":
         torch.save(weights, file)
     elif damage != "missing":
