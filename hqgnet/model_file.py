@@ -25,7 +25,7 @@ from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.groups import published_groups
 from hqgnet.files import make_folder
 from hqgnet.networks import Networks, networks_of
-from hqgnet.tensor_file import write_tensors
+from hqgnet.tensor_file import why_closed, write_tensors
 
 FORMAT_VERSION = 1
 TASK_TRAINED = "task_trained"
@@ -115,6 +115,9 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, with_task: boo
         ModelFileError: If the file is missing, cut short, not one of ours, or does not fit its own
             configuration.
     """
+    closed = why_closed(path)
+    if closed is not None:
+        raise _unusable(path, f"cannot be read ({closed})", "Give a model file that this user may read")
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def why_closed(path: Path) -> str | None:
+    """Return why a file that is there cannot be opened; None if it can be, or is not there.
+
+    Of a file that this user may not read safetensors says that there is none.
+    """
+    try:
+        with path.open("rb"):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def write_tensors(
     path: Path,
     tensors: Mapping[str, Tensor],

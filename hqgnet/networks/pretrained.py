@@ -14,6 +14,7 @@ from hqgnet.errors import ConfigurationError, ModelFileError, Problem
 from hqgnet.exchange.groups import inference_groups
 from hqgnet.model_file import read_experiment
 from hqgnet.networks.build import Networks
+from hqgnet.tensor_file import why_closed
 
 
 def load_pretrained(networks: Networks, experiment: Experiment) -> None:
@@ -113,6 +114,11 @@ def _wanted(experiment: Experiment) -> list[tuple[str, str, str, tuple[str, ...]
 
 
 def _read(file: Path, where: str) -> dict[str, Tensor]:
+    closed = why_closed(file)
+    if closed is not None:
+        raise ConfigurationError(
+            Problem(where, f"{file} cannot be read ({closed})", "Give a file that this user may read")
+        )
     try:
         with safe_open(file, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118

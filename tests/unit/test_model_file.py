@@ -11,9 +11,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hqgnet.config import Experiment
-from hqgnet.errors import ModelFileError, OutputError
+from hqgnet.errors import ConfigurationError, ModelFileError, OutputError
 from hqgnet.model_file import Model, load_model, save_model
 from hqgnet.networks import build_networks
+from hqgnet.networks.pretrained import load_weights
+from tests.other_user import nobody, open_folder
 
 
 @pytest.fixture
@@ -72,6 +74,20 @@ def test_a_truncated_file_is_refused(model_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="is missing"):
         load_model(tmp_path / "none.safetensors")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    with open_folder() as folder:
+        closed = folder / "closed.safetensors"
+        save_file({"weights": torch.zeros(3)}, closed)
+        closed.chmod(0o000)
+        with nobody():
+            with pytest.raises(ModelFileError, match=r"cannot be read \(Permission denied"):
+                load_model(closed)
+            with pytest.raises(ConfigurationError, match=r"cannot be read \(Permission denied"):
+                load_weights(torch.nn.Linear(1, 1), closed, (), "start_from")
+    with pytest.raises(ModelFileError, match=r"cannot be read \(Is a directory"):
+        load_model(tmp_path)
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
