@@ -2,7 +2,9 @@
 
 Flower's grid waits by itself while the SuperLink cannot be reached; what it raises all the same (an answer
 with an error code, say, while the SuperLink starts) is tried again here, with growing pauses, up to the
-deadline. That the run has been stopped is a ``BaseException`` of Flower's and ends everything, as it should.
+deadline. It also puts replies together out of parts that sites wrote, and fails in many ways on parts that do
+not fit each other: that is the reply's fault, and costs its site the round. That the run has been stopped is
+a ``BaseException`` of Flower's and ends everything, as it should.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ _FIRST_RETRY_S = 0.1
 _LONGEST_RETRY_S = 10.0
 # A late reply is of no use; its message may vanish soon after the deadline.
 _TTL_MARGIN_S = 600.0
-# Mistakes in this program, which no waiting mends.
+# Mistakes in this program or in what a reply is made of, which no waiting mends.
 _MISTAKES = (TypeError, AttributeError, LookupError, NotImplementedError, AssertionError)
 
 
@@ -132,8 +134,11 @@ class Inquiry:
         for identifier in list(self._waiting):
             try:
                 messages = list(self._grid.pull_messages([identifier]))
-            except _MISTAKES:
-                raise
+            except _MISTAKES as error:
+                # The SuperLink has handed the reply out, and does not have it any more.
+                LOGGER.warning("a reply cannot be read (%s)", type(error).__name__)
+                yield Reply(self._waiting.pop(identifier), None, Fault.MALFORMED)
+                continue
             except Exception as error:
                 LOGGER.warning("asking for replies failed (%s); trying again", type(error).__name__)
                 self._poll_again_at = time.monotonic() + self._pause
@@ -211,4 +216,9 @@ def persist(call: Callable[[], Result], until: float) -> Result:
 
 def _reply(node_id: int, message: Message) -> Reply:
     # The text of an error reply may be a site's raw exception: it is not looked at.
-    return Reply(node_id, None, Fault.TRANSPORT) if message.has_error() else Reply(node_id, message.content)
+    if message.has_error():
+        return Reply(node_id, None, Fault.TRANSPORT)
+    content: object = message.content
+    if not isinstance(content, RecordDict):  # Flower takes any of its own objects
+        return Reply(node_id, None, Fault.MALFORMED)
+    return Reply(node_id, content)
