@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hqgnet.errors import ExitCode, HqgnetError, Problem
-from server.run_directory import RunDirectory
+from server.run_directory import RunDirectory, row_of
 
 Event = dict[str, Any]
 
@@ -56,6 +56,8 @@ class Progress:
 class Follower:
     """Reads events as they are appended to a file that may not exist yet.
 
+    A line that is no event is passed over: on a full disk one may be cut off, and the next follow on it.
+
     Args:
         path: ``progress.jsonl`` of a run.
     """
@@ -73,13 +75,32 @@ class Follower:
                     if not line.endswith(b"\n"):
                         break
                     self._position += len(line)
-                    yield json.loads(line)
+                    event = row_of(line)
+                    if event is not None and "event" in event:
+                        yield event
         except FileNotFoundError:
             return
 
 
 def read_status(directory: RunDirectory) -> tuple[str, int, list[Problem]]:
-    """Return state, exit code and problems of a run; ``absent`` before it has begun."""
+    """Return state, exit code and problems of a run; ``absent`` before it has begun.
+
+    A file that is damaged counts as a failed run's: what looks at all runs has to get past it.
+    """
+    try:
+        return parse_status(directory)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        remedy = "Go on with the run: --resume, or begin it anew: --overwrite"
+        return "failed", int(ExitCode.RUN_FAILED), [Problem(str(directory.status), "cannot be read", remedy)]
+
+
+def parse_status(directory: RunDirectory) -> tuple[str, int, list[Problem]]:
+    """Do as :func:`read_status` does.
+
+    Raises:
+        OSError: If the file is there and cannot be opened.
+        ValueError: Or another error of Python's own, if it is not as it was written.
+    """
     try:
         data = json.loads(directory.status.read_text(encoding="utf-8"))
         return (

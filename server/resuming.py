@@ -38,7 +38,8 @@ def check_experiment(directory: RunDirectory, experiment: Experiment) -> None:
 def reopen(directory: RunDirectory) -> tuple[Position, Arrays] | None:
     """Make a run directory ready to go on, and return the state from which; None where it must begin.
 
-    Rows of rounds after that state are removed: they will be written again.
+    Rows of rounds after that state are removed: they will be written again. Of events, which tell what
+    happened, only one that was cut off is.
 
     Raises:
         OutputError: If the folder cannot be used, or its states are damaged.
@@ -46,6 +47,7 @@ def reopen(directory: RunDirectory) -> tuple[Position, Arrays] | None:
     directory.check_free(overwrite=True)
     state = load_state(directory.state)
     directory.reopen(afresh=state is None)
+    directory.prune("progress.jsonl", lambda row: True)
     if state is not None:
         position = state[0]
         directory.prune("rounds.jsonl", lambda row: int(row["global_round"]) <= position.global_round)

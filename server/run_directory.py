@@ -116,7 +116,7 @@ class RunDirectory:
         """
         try:
             with (self.root / "rounds.jsonl").open("rb") as stream:
-                row = _row(stream.readline())
+                row = row_of(stream.readline())
         except FileNotFoundError:
             row = None
         if row is None:
@@ -192,7 +192,7 @@ class RunDirectory:
         path = self.root / name
         if path.exists():
             lines = path.read_bytes().split(b"\n")[:-1]
-            kept = [line + b"\n" for line in lines if (row := _row(line)) is not None and keep(row)]
+            kept = [line + b"\n" for line in lines if (row := row_of(line)) is not None and keep(row)]
             write_atomically(path, b"".join(kept))
 
     def _clear(self, names: tuple[str, ...]) -> None:
@@ -229,9 +229,10 @@ class RunDirectory:
             raise OutputError(Problem(str(self.root / name), what, "Free space on that disk")) from error
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def row_of(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of one of the files holds; None if it is no row: cut off, say."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

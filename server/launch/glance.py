@@ -119,6 +119,6 @@ def is_alive(process: int | None) -> bool:
 def _number(directory: RunDirectory, key: str) -> int | None:
     try:
         value = json.loads(directory.status.read_text(encoding="utf-8")).get(key)
-    except (FileNotFoundError, ValueError):
+        return None if value is None else int(value)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    return None if value is None else int(value)

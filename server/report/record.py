@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hqgnet.errors import ConfigurationError, Problem
-from server.progress import read_status
+from server.progress import parse_status
 from server.run_directory import RunDirectory
 
 Json = dict[str, Any]
@@ -85,7 +85,7 @@ def read_run(folder: Path) -> RunRecord:
         raise ConfigurationError(Problem(str(folder), what, remedy))
     problems: list[Problem] = []
     try:
-        state, exit_code, said = read_status(directory)
+        state, exit_code, said = parse_status(directory)
     except (OSError, ValueError, KeyError, TypeError):
         problems.append(_unreadable(directory.status))
         state, exit_code, said = "absent", 0, []

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from hqgnet.errors import Problem, QuorumError
 from server.display import LiveDisplay, PlainDisplay
+from server.launch.glance import latest_runs
 from server.progress import Follower, Progress, read_status
+from server.resuming import reopen
 from server.run_directory import RunDirectory
 
 ROUND: dict[str, Any] = {
@@ -74,6 +78,43 @@ def test_a_follower_reads_whole_lines_once(tmp_path: Path) -> None:
         stream.write('und"}\n')
     assert [event["event"] for event in follower.new_events()] == ["round"]
     assert list(follower.new_events()) == []
+
+
+def test_a_line_that_a_full_disk_cut_off_hides_no_later_event(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    progress = Progress(directory)
+    progress.say("waiting", sites=2)
+    with directory.progress.open("a") as stream:
+        stream.write('{"event":"ro')
+    progress.say("lost", why="it follows on the line that was cut off")
+    progress.say("finished")
+    assert [event["event"] for event in Follower(directory.progress).new_events()] == ["waiting", "finished"]
+
+
+def test_a_run_that_goes_on_has_no_event_that_was_cut_off(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.prepare(overwrite=False)
+    progress = Progress(directory)
+    progress.say("waiting", sites=2)
+    with directory.progress.open("a") as stream:
+        stream.write('{"event":"ro')
+    reopen(directory)
+    progress.say("resumed")
+    lines = directory.progress.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["waiting", "resumed"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"state": "ru', "[]", "{}", '{"state": 1, "exit_code": [], "problems": 2}']
+)
+def test_a_damaged_status_is_a_failed_run_s(text: str, tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "runs" / "broken")
+    directory.prepare(overwrite=False)
+    directory.status.write_text(text)
+    state, code, [problem] = read_status(directory)
+    assert (state, code, problem.what) == ("failed", 20, "cannot be read")
+    [shown] = latest_runs(tmp_path / "runs", 5)
+    assert (shown.state, shown.reason, shown.flower_run) == ("failed", "cannot be read", None)
 
 
 def test_a_failure_is_kept_with_its_code(tmp_path: Path) -> None:
