@@ -6,13 +6,27 @@ Only the standard library is imported here; a command loads what it needs when i
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hqgnet import __version__
 from hqgnet.commands import run_guarded
-from server.commands import Commands, audit, bundle, compare, provision, report, run, status, stop, track, up
+from server.commands import (
+    Commands,
+    audit,
+    bundle,
+    compare,
+    provision,
+    report,
+    run,
+    seed,
+    status,
+    stop,
+    track,
+    up,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +59,7 @@ def _add_simulate(commands: Commands) -> None:
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the run's folder is made (runs)"
     )
     simulate.add_argument("--name", help="of the run's folder (default: the experiment's name)")
-    simulate.add_argument("--seed", type=_at_least(0, int), help="instead of the experiment's")
+    simulate.add_argument("--seed", type=seed, help="instead of the experiment's")
     simulate.add_argument("--overwrite", action="store_true", help="replace a run of that name")
     simulate.add_argument(
         "--cpus-per-site",
@@ -92,7 +106,7 @@ def _simulate(arguments: argparse.Namespace) -> None:
 def _at_least(minimum: int, kind: type[int] | type[float]) -> Callable[[str], int | float]:
     def convert(text: str) -> int | float:
         value = kind(text)
-        if value < minimum:
+        if not minimum <= value < math.inf:  # nan is in no order
             raise argparse.ArgumentTypeError(f"must be at least {minimum}")
         return value
 

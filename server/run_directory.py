@@ -127,14 +127,18 @@ class RunDirectory:
         """Make sure that nothing of another run would be lost.
 
         Raises:
-            OutputError: If the folder holds a run and ``overwrite`` is not given, or is no folder of a run
-                at all.
+            OutputError: If the folder holds a run and ``overwrite`` is not given, is no folder of a run at
+                all, or cannot be looked at.
         """
-        if not self.root.exists():
-            return
-        if not self.root.is_dir():
-            raise OutputError(Problem(str(self.root), "is not a folder", "Give another --name or --runs"))
-        present = {entry.name for entry in self.root.iterdir()} - {_LOGS, _LOCK}
+        try:
+            if not self.root.exists():
+                return
+            if not self.root.is_dir():
+                raise OutputError(Problem(str(self.root), "is not a folder", "Give another --name or --runs"))
+            present = {entry.name for entry in self.root.iterdir()} - {_LOGS, _LOCK}
+        except OSError as error:
+            what = f"cannot be used ({error.strerror or error})"
+            raise OutputError(Problem(str(self.root), what, "Give another --name or --runs")) from error
         if present and not present & set(_OWN):
             what = f"holds {min(present)} and no run"
             raise OutputError(Problem(str(self.root), what, "Give another --name or --runs"))

@@ -9,3 +9,12 @@ import argparse
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_SEEDS = 2**31
+
+
+def seed(text: str) -> int:
+    """Read ``--seed``: what an experiment's ``seed`` may be."""
+    value = int(text)
+    if not 0 <= value < _SEEDS:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {_SEEDS - 1}")
+    return value

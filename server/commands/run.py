@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from server.commands import Commands, track
+from server.commands import Commands, seed, track
 
 
 def add_parser(commands: Commands) -> None:
@@ -15,7 +15,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("experiment", type=Path, nargs="?", metavar="EXPERIMENT.yaml")
     parser.add_argument("--federation", type=Path, required=True, metavar="FEDERATION.yaml")
     parser.add_argument("--name", help="of the run's folder (default: the experiment's name)")
-    parser.add_argument("--seed", type=_whole, help="instead of the experiment's")
+    parser.add_argument("--seed", type=seed, help="instead of the experiment's")
     parser.add_argument("--overwrite", action="store_true", help="replace a run of that name")
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--resume", metavar="RUN", help="go on with a run that ended before its time")

@@ -50,14 +50,15 @@ class FlowerControl:
     """Asks the SuperLink of one federation.
 
     Args:
-        federation: Its file.
+        federation: Its file; each question raises a ConfigurationError if it has not been provisioned.
         limit_s: How long one question may take, in seconds.
     """
 
     def __init__(self, federation: Federation, limit_s: float = _LIMIT_S) -> None:
         self._home = federation.flower_home
+        self._authority = federation.ca_certificate
         self._limit_s = limit_s
-        address, ca = local_address(federation), str(federation.ca_certificate)
+        address, ca = local_address(federation), str(self._authority)
         connection = settings_toml({"address": address, "root-certificates": ca})
         self._config = (
             f'[superlink]\ndefault = "{_CONNECTION}"\n\n[superlink.{_CONNECTION}]\n{connection}'.encode()
@@ -132,6 +133,9 @@ class FlowerControl:
         self._ask(["supernode", "unregister", str(node), _CONNECTION])
 
     def _ask(self, arguments: Sequence[str]) -> dict[str, Any]:
+        if not self._authority.is_file():
+            remedy = "Run `hqgnet-server provision FEDERATION.yaml --out KITS`"
+            raise ConfigurationError(Problem(str(self._authority), "is missing", remedy))
         self._write_connection()
         command = [executable("flwr"), *arguments, "--format", "json"]
         what = f"flwr {' '.join(arguments[: 2 if arguments[0] == 'supernode' else 1])}"

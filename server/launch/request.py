@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from server.federation import Federation
 from server.flower_app import Setting
 from server.run_directory import RunDirectory
 from server.tracking.choice import track_setting
+
+# What a file system takes as a folder's name is 255 bytes.
+_LONGEST_NAME = 200
+_shown = reprlib.Repr().repr
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,24 @@ def directory_of(federation: Federation, request: RunRequest) -> RunDirectory:
     """Return the folder of the run.
 
     Raises:
-        ConfigurationError: If no run is named, it cannot be a name, or no run of that name is there.
+        ConfigurationError: If no run is named, it cannot be a name, or no run of that name is there; or if
+            something is asked for that a run which is there has settled.
     """
-    known = request.resume or request.attach
-    name = known or request.name
+    idle = _idle(request)
+    if idle:
+        which = "resume" if request.resume is not None else "attach"
+        what = f"--{which} goes by what the run began with, and {', '.join(idle)} would change nothing"
+        raise ConfigurationError(Problem("run", what, "Leave it out, or start a new run with --name"))
+    known = request.attach if request.resume is None else request.resume
+    name = request.name if known is None else known
     if name is None:
         if request.experiment is None:
             remedy = "Give EXPERIMENT.yaml, or --resume RUN, or --attach RUN"
             raise ConfigurationError(Problem("run", "no experiment is given", remedy))
         name = load_experiment(request.experiment).name
-    if Path(name).name != name or name.startswith("."):
-        raise ConfigurationError(Problem("run", f"{name!r} is no name", "Give a plain name, no path"))
+    if not name or Path(name).name != name or name.startswith(".") or len(name.encode()) > _LONGEST_NAME:
+        remedy = f"Give a plain name of at most {_LONGEST_NAME} letters, no path"
+        raise ConfigurationError(Problem("run", f"{_shown(name)} is no name", remedy))
     directory = RunDirectory(federation.runs / name)
     if known is not None and not directory.status.exists():
         remedy = f"See what lies in {federation.runs}"
@@ -95,6 +107,22 @@ def settings_of(request: RunRequest, directory: RunDirectory, *, again: bool) ->
         # What stood there is cleared away before the run is submitted.
         "overwrite": True,
     }
+
+
+def _idle(request: RunRequest) -> list[str]:
+    """Return options that would be passed over in silence."""
+    given = {
+        "--name": request.name is not None,
+        "--overwrite": request.overwrite,
+        # With an experiment a seed is held against the run's.
+        "--seed": request.seed is not None and request.experiment is None,
+    }
+    if request.attach is not None:
+        given |= {"EXPERIMENT.yaml": request.experiment is not None, "--seed": request.seed is not None}
+        given |= {"--detach": request.detach, "--track": bool(request.track)}
+    elif request.resume is None:
+        return []
+    return [option for option, is_given in given.items() if is_given]
 
 
 def _stored(directory: RunDirectory) -> Path:

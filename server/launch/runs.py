@@ -83,7 +83,9 @@ class RunLauncher:
         if not self._request.attach:
             self._begin()
         if self._request.detach:
-            self._say(f"{name} goes on by itself; to follow it: hqgnet-server run --attach {name}")
+            federation = self._request.federation or "FEDERATION.yaml"
+            command = f"hqgnet-server run --federation {federation} --attach {name}"
+            self._say(f"{name} goes on by itself; to follow it: {command}")
             return
         with _signals():
             try:

@@ -151,6 +151,23 @@ def test_mistakes_have_exit_codes_and_write_nothing(
     assert not runs.exists()
 
 
+@pytest.mark.parametrize(
+    "options", [("--seed", "2147483648"), ("--seed", "-1"), ("--gpus-per-site", "nan"), ("--cpus", "0")]
+)
+def test_numbers_that_no_run_can_have_are_mistakes_of_usage(
+    experiment: Path, options: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", str(experiment), "--sites", "*.yaml", *options])
+    assert ended.value.code == 2
+    assert f"argument {options[0]}: must be" in capsys.readouterr().err
+
+
+def test_a_name_that_no_folder_can_have_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be used .*long"):
+        RunDirectory(tmp_path / ("x" * 300)).check_free(overwrite=False)
+
+
 def test_resources_become_flowers_configuration(tmp_path: Path) -> None:
     simulation = Simulation(
         Path("e"), "s", RunDirectory(tmp_path), gpus_per_site=0.5, cpus_per_site=4, gpus=2

@@ -45,6 +45,13 @@ def test_the_real_command_says_that_nothing_answers(federation: Federation) -> N
     assert not answers(federation) and health(federation) == "down"
 
 
+def test_without_provisioning_nothing_is_asked_and_no_folder_made(federation: Federation) -> None:
+    elsewhere = federation.model_copy(update={"home": federation.home / "elsewhere"})
+    with pytest.raises(ConfigurationError, match=r"ca\.pem: is missing\. Run `hqgnet-server provision"):
+        FlowerControl(elsewhere).runs()
+    assert not elsewhere.home.exists()
+
+
 def test_a_command_that_hangs_is_given_up(federation: Federation) -> None:
     with pytest.raises(ServerDownError, match=r"did not answer flwr list within 0\.01 s"):
         FlowerControl(federation, limit_s=0.01).runs()

@@ -174,7 +174,7 @@ def test_a_detached_run_is_followed_later_and_no_second_one_is_taken(
 ) -> None:
     control = trial.control("long")
     trial.run(control, detach=True)
-    assert trial.lines[-1].endswith("run --attach trial")
+    assert trial.lines[-1].endswith("run --federation FEDERATION.yaml --attach trial")
     while read_status(trial.directory)[0] != "running":
         time.sleep(0.01)
     with pytest.raises(ConfigurationError, match="trial: is running"):
@@ -209,14 +209,38 @@ def test_a_dead_process_or_another_program_is_no_serverapp() -> None:
 
 
 def test_names_that_are_paths_are_refused(federation: Federation, experiment: Path) -> None:
-    for name in ("../elsewhere", "/tmp/x", "a/b", ".hidden"):
-        with pytest.raises(ConfigurationError, match="is no name"):
+    for name in ("../elsewhere", "/tmp/x", "a/b", ".hidden", "", "x" * 300):
+        with pytest.raises(ConfigurationError, match="is no name") as refused:
             directory_of(federation, RunRequest(experiment, name=name))
+        assert len(str(refused.value)) < 200
+    with pytest.raises(ConfigurationError, match="is no name"):
+        directory_of(federation, RunRequest(resume=""))
     assert directory_of(federation, RunRequest(experiment)).root == federation.runs / "trial"
     with pytest.raises(ConfigurationError, match="holds no run"):
         directory_of(federation, RunRequest(resume="nothing"))
     with pytest.raises(ConfigurationError, match="no experiment is given"):
         directory_of(federation, RunRequest())
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        (RunRequest(resume="trial", overwrite=True), "--overwrite"),
+        (RunRequest(resume="trial", name="other"), "--name"),
+        (RunRequest(resume="trial", seed=7), "--seed"),
+        (RunRequest(Path("e.yaml"), seed=7, attach="trial"), "--seed, EXPERIMENT.yaml"),
+        (RunRequest(attach="trial", detach=True, track=("tensorboard",)), "--detach, --track"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    federation: Federation, request_: RunRequest, named: str
+) -> None:
+    directory = RunDirectory(federation.runs / "trial")
+    directory.prepare(overwrite=False)
+    directory.write_json("status.json", {"state": "failed", "exit_code": 20, "problems": []})
+    with pytest.raises(ConfigurationError, match=f"and {named} would change nothing"):
+        directory_of(federation, request_)
+    directory_of(federation, RunRequest(Path("e.yaml"), seed=7, resume="trial", track=("tensorboard",)))
 
 
 def test_a_run_goes_on_with_its_own_experiment_only(trial: Trial) -> None:
