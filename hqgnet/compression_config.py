@@ -14,7 +14,7 @@ CodecName = Upward
 class CompressionConfig(BaseModel):
     """In which form parameters travel; ``docs/smaller-updates.md`` says what each costs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     up: Upward = Field(
         "float32",

@@ -35,11 +35,13 @@ from hqgnet.yaml_files import load_yaml_model, validate_mapping
 Modality = Literal["fundus", "ccm", "colonoscopy"]
 PhaseName = Literal["pretrain", "enhance", "cooperate"]
 PHASES: tuple[PhaseName, ...] = ("pretrain", "enhance", "cooperate")
+# A year: more seconds than that are a mistake, and beyond some number no clock takes them.
+_LONGEST_S = 365 * 86400
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PhaseConfig(_Frozen):
@@ -74,14 +76,21 @@ class FederationConfig(StrategyConfig):
         description="at the start and on resume, wait for so many; minimum_sites are enough in the end",
     )
     wait_for_sites_s: float = Field(
-        600.0, gt=0, description="how long to wait for sites before giving up, at the start and in a round"
+        600.0,
+        gt=0,
+        le=_LONGEST_S,
+        description="how long to wait for sites before giving up, at the start and in a round",
     )
     round_deadline_s: float = Field(
-        3600.0, gt=0, description="replies later than this are left out of the round"
+        3600.0, gt=0, le=_LONGEST_S, description="replies later than this are left out of the round"
     )
     attempts: int = Field(3, ge=1, le=20, description="how often a round with too few valid replies is tried")
     retry_pause_s: float = Field(
-        5.0, ge=0, description="pause before a round is tried again; three times as long with every attempt"
+        5.0,
+        ge=0,
+        le=_LONGEST_S,
+        description="pause before a round is tried again; three times as long with every attempt, ten "
+        "minutes at most where it is not longer itself",
     )
     norm_limit: float = Field(
         10.0,

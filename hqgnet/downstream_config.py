@@ -29,7 +29,7 @@ class DownstreamConfig(BaseModel):
     they are ("Original").
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     network: str = Field(
         "csnet",

@@ -28,7 +28,7 @@ LocalGroup = Literal["cue_extractor", "generator", "backward_generator", "task",
 class StrategyConfig(BaseModel):
     """How the sites' updates become one model; ``docs/strategies.md`` says which strategy is for what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     strategy: StrategyName = Field(
         "fedavg", description="how updates become the next model; docs/strategies.md compares them"

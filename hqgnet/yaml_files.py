@@ -23,6 +23,8 @@ _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 60
 _shown.maxlevel = 2
 # "\0" and "\ud800" in double quotes: the system refuses them in a path, late and without a place.
+# YAML 1.1 takes 1e-5 for a text, since it has no point; JSON, and people, write it so.
+_WITHOUT_POINT = re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$")
 _IN_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -135,6 +137,7 @@ def _parse(text: str, where: str, duplicates: list[Problem]) -> object:
                 raise ConstructorError(None, None, what, node.start_mark)
             return value
 
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _WITHOUT_POINT, list("-+0123456789"))
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -148,7 +151,8 @@ def _parse(text: str, where: str, duplicates: list[Problem]) -> object:
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], where: str) -> Problem:
     location = detail["loc"]
-    key_path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    path = (f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in location)
+    key_path = "".join(path).lstrip(".")
     place = f"{where}: {key_path}" if key_path else where
     kind, message = detail["type"], detail["msg"]
     description = _description(model, location)
@@ -166,6 +170,12 @@ def _problem(detail: ErrorDetails, model: type[BaseModel], where: str) -> Proble
     if description:
         remedy += f" ({description})"
     return Problem(place, f"{_shown.repr(detail['input'])} does not fit", remedy)
+
+
+def _printable(key: str) -> str:
+    """Return a key as it may stand in a log: it can come from another machine."""
+    shown = _shown.repr(key)
+    return key if key.isprintable() and shown[1:-1] == key else shown
 
 
 def _unknown_key(place: str, key: str, parent: type[BaseModel] | None) -> Problem:

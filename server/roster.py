@@ -6,6 +6,7 @@ growing pauses: its hospital may have mended what was wrong.
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _NEWCOMER_S = 10.0
 _FINISH_DEADLINE_S = 120.0
 _FIRST_BACK_OFF_S = 15.0
 _LONGEST_BACK_OFF_S = 300.0
+_LONGEST_REASON = 500
 Registered = Callable[[int], str | None]
 """Tells which site's key a node has, None for no active site's; or raises ConfigurationError."""
 
@@ -188,7 +190,7 @@ class Roster:
                 except _Declined as declined:
                     self._leave_out(reply.node_id, f"declined ({declined.code})", EXPLANATIONS[declined.code])
                 except (RefusedReplyError, ConfigurationError) as error:
-                    what = f"did not introduce itself ({error})"
+                    what = f"did not introduce itself ({_brief(error)})"
                     self._leave_out(reply.node_id, what, "Look at the site's own log")
         self._inquiries = [inquiry for inquiry in self._inquiries if inquiry.nodes]
 
@@ -270,6 +272,11 @@ def _card(reply: Reply) -> DataCard:
     if text is None:
         raise RefusedReplyError("the reply has no data card")
     return DataCard.from_json(text, "a site's data card")
+
+
+def _brief(error: Exception) -> str:
+    """Return what a site's card has brought about, on one line, however much there is of it."""
+    return textwrap.shorten(str(error), _LONGEST_REASON, placeholder=" ...")
 
 
 class _Declined(RefusedReplyError):

@@ -24,6 +24,17 @@ from server.roster import Roster, Site
 from server.round import Attempt, Outcome
 
 _GROWTH = 3.0
+_LONGEST_PAUSE_S = 600.0
+
+
+def pause_before(attempt: int, first_s: float) -> float:
+    """Return for how many seconds to wait before an attempt at a round, from 1: not the first one.
+
+    Args:
+        attempt: Which.
+        first_s: The shortest pause; longer ones end at ten minutes, or at it.
+    """
+    return min(first_s * _GROWTH ** (attempt - 1), max(first_s, _LONGEST_PAUSE_S))
 
 
 class Rounds:
@@ -108,7 +119,7 @@ class Rounds:
         federation, global_round = self._experiment.federation, self._at.global_round + 1
         for attempt in range(federation.attempts):
             if attempt:
-                time.sleep(federation.retry_pause_s * _GROWTH ** (attempt - 1))
+                time.sleep(pause_before(attempt, federation.retry_pause_s))
             if self._experiment.federation.cue_bank.enabled:
                 self._cues.renew(self._roster.online(), phase, number, self._at.global_round)
             sitting_out: dict[str, str] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from hqgnet.config import Experiment, experiment_from_json, load_experiment
 from hqgnet.errors import ConfigurationError
+from hqgnet.yaml_files import load_yaml_model
 from server.comparison.variants import read_variants, write_variants
 
 MINIMAL = """
@@ -111,7 +113,38 @@ def test_json_round_trip_keeps_the_digest(tmp_path: Path) -> None:
     assert isinstance(again, Experiment)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"name": "x"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ("federation: {norm_limit: .inf}", "federation.norm_limit"),
+        ("federation: {round_deadline_s: .inf}", "federation.round_deadline_s"),
+        ("federation: {wait_for_sites_s: 1e300}", "federation.wait_for_sites_s"),
+        ("federation: {retry_pause_s: 1e300}", "federation.retry_pause_s"),
+        ("training: {weights: {structure: .inf}}", "training.weights.structure"),
+        ("ablation: {inter_variance: .nan}", "ablation.inter_variance"),
+        ("stillgan: {cycle: .inf}", "stillgan.cycle"),
+        ("training: {betas: [0.5, 1]}", "training.betas"),
+        ("training: {betas: [-0.1, 0.9]}", "training.betas"),
+        ("downstream: {arguments: {rate: .inf}}", "downstream.arguments.rate"),
+    ],
+)
+def test_numbers_that_no_run_can_go_by_are_refused(section: str, place: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_experiment(written(tmp_path, f"{MINIMAL}{section}\n"))
+    assert all(place in problem.where for problem in caught.value.problems)
+
+
+def test_a_stored_experiment_is_the_one_it_was_read_from(tmp_path: Path) -> None:
+    arguments = "{in_channels: 3, out_channels: 1, kernel_size: 1, rate: 1e-5, other: 2.5e+20, name: 'x'}"
+    text = f"{MINIMAL}downstream: {{network: 'package.module:Class', arguments: {arguments}}}\n"
+    experiment = load_yaml_model(written(tmp_path, text), Experiment)
+    assert experiment.downstream.arguments["rate"] == 1e-5
+    stored = tmp_path / "experiment.json"
+    stored.write_text(json.dumps(json.loads(experiment.to_json()), indent=2))
+    assert load_yaml_model(stored, Experiment).digest() == experiment.digest()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"name": "x"}', "[" * 200_000])
 def test_foreign_json_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
         experiment_from_json(text, "the server's request")

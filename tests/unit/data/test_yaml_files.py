@@ -141,6 +141,14 @@ def test_an_alias_bomb_gives_a_short_message(tmp_path: Path) -> None:
     assert len(str(found)) < 5000
 
 
+def test_a_key_cannot_write_on_a_terminal() -> None:
+    keys = ["\x1b[2Jall is well", "line\nline", "k" * 3000]
+    with pytest.raises(ConfigurationError) as caught:
+        validate_mapping({"name": "x", **dict.fromkeys(keys, 1)}, Outer, "a card")
+    assert len(caught.value.problems) == len(keys)
+    assert all(str(problem).isprintable() and len(str(problem)) < 200 for problem in caught.value.problems)
+
+
 def test_merge_keys_are_no_duplicates(tmp_path: Path) -> None:
     read = load(tmp_path, "name: x\ninner: &i {kind: b, learning_rate: 2}\nchoice: {<<: *i, kind: a}\n")
     assert read.choice == Inner(learning_rate=2, kind="a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -10,9 +11,11 @@ from typing import Any, ClassVar
 import pytest
 from flwr.app import Message, RecordDict
 
+from client.message import Answered
+from client.wire import write_answered
 from hqgnet.config import Experiment
 from hqgnet.errors import ConfigurationError, Problem, QuorumError, RunFailedError
-from hqgnet.exchange.update import SiteError
+from hqgnet.exchange.update import QueryReply, SiteError
 from server.guards import Fault
 from server.link import ask
 from tests.unit.server.nodes import Nodes, card, roster, said
@@ -137,6 +140,22 @@ def test_who_was_left_out_is_asked_again_with_growing_pauses(
     assert [site.name for site in joined.online()] == ["a", "b", "c"]
     told = [facts["reason"] for event, facts in said(joined) if event == "left-out"]
     assert told == ["declined (code-not-approved)"]
+
+
+def test_what_is_told_of_a_bad_card_is_short_and_on_one_line(tiny_experiment: Experiment) -> None:
+    class Talkative(Nodes):
+        def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+            [identifier] = message_ids
+            message = self._sent[identifier]
+            if message.metadata.dst_node_id != 3:
+                return super().pull_messages([identifier])
+            text = json.dumps({f"key {number}\x1b": 1 for number in range(900)})
+            return [write_answered(message, Answered(QueryReply(run="r", card=text).to_json()))]
+
+    joined = roster(Talkative(n1=card("a"), n2=card("b"), n3=None), tiny_experiment)
+    assert [site.name for site in joined.gather()] == ["a", "b"]
+    [reason] = [facts["reason"] for event, facts in said(joined) if event == "left-out"]
+    assert reason.startswith("did not introduce itself (") and reason.isprintable() and len(reason) < 600
 
 
 def test_a_restarted_node_is_asked_at_once(tiny_experiment: Experiment) -> None:

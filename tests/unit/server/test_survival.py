@@ -16,6 +16,7 @@ from hqgnet.errors import QuorumError
 from hqgnet.exchange.arrays import digest_arrays
 from hqgnet.exchange.update import ARRAYS, AUDIT, HEAD_KEY
 from server import wire
+from server.rounds import pause_before
 from server.wire import read_arrays
 
 Run = Callable[..., Any]
@@ -178,6 +179,11 @@ def test_pauses_between_attempts_grow_threefold(
     with pytest.raises(QuorumError, match=r"site-1: array-not-finite"):
         run.start()
     assert [pause for pause in slept if pause >= 1] == [5.0, 15.0, 45.0]
+
+
+def test_pauses_between_attempts_do_not_grow_for_ever() -> None:
+    assert [pause_before(attempt, 5.0) for attempt in (4, 5, 6, 20)] == [135.0, 405.0, 600.0, 600.0]
+    assert [pause_before(attempt, 900.0) for attempt in (1, 2, 20)] == [900.0] * 3
 
 
 def test_an_unsteady_superlink_changes_nothing(
