@@ -12,6 +12,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def read_npy(data: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise MalformedMessageError("an array is of another npy version")
         shape, fortran_order, found = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, RecursionError) as error:
         raise MalformedMessageError("an array cannot be read") from error
     if fortran_order or found != dtype or len(shape) > _MOST_SIDES or not all(map(_is_side, shape)):
         raise MalformedMessageError(f"an array is not plain {dtype}")
