@@ -78,7 +78,8 @@ class Rounds:
         """Train all phases, judge the best model on every site's test images, and write the table.
 
         Raises:
-            QuorumError: If too few sites join, or too few valid updates come in for a round, after retries.
+            QuorumError: If too few sites join, too few valid updates come in for a round, after retries, or
+                no site judges the best model.
             ConfigurationError: If sites do not fit the experiment.
             OutputError: If results cannot be written.
             RunFailedError: If the SuperLink is gone for too long.
@@ -201,6 +202,13 @@ class Rounds:
         remedy = f"Look at site.log in the sites' work folders, mend it and start again.{meaning}"
         return QuorumError(Problem("federation.minimum_sites", what, remedy))
 
+    @staticmethod
+    def _nobody_judged(judgement: Judgement) -> QuorumError:
+        failures = ", ".join(f"{site}: {code}" for site, code in sorted(judgement.failed.items()))
+        what = f"no site has judged the model of {judgement.phase} round {judgement.round} ({failures})"
+        remedy = "Look whether the sites are up, and at site.log in their work folders; then resume the run"
+        return QuorumError(Problem("the final judgement", what, remedy))
+
     def _report(
         self,
         outcome: Outcome,
@@ -232,7 +240,8 @@ class Rounds:
 
     def _judge(self, phase: PhaseName, number: int, split: str, *, final: bool = False) -> Judgement:
         parameters = self._best.parameters if final else self._model.published
-        sites = self._roster.online()
+        # Nobody judges the result a second time: whoever is away for a moment is waited for.
+        sites = self._roster.wait(lambda site: True) if final else self._roster.online()
         bank = self._best.bank
         if not final:
             bank = self._cues.of_model(sites, parameters, phase, number, self._at.global_round)
@@ -247,6 +256,10 @@ class Rounds:
             experiment=self._experiment.to_json(),
         )
         judgement = judge(self._context, sites, self._model, parameters, request, bank)
+        if final:
+            judgement.failed.update(dict.fromkeys(self._roster.absent(sites), Fault.NO_REPLY))
+            if judgement.failed and not judgement.rows:
+                raise self._nobody_judged(judgement)
         place = {"run": self._context.run, "phase": phase, "round": number, "split": split}
         for site, row in judgement.rows.items():
             self._directory.append("metrics.jsonl", {**place, "kind": "site", "site": site, **row})
