@@ -37,6 +37,9 @@ RunId = Annotated[str, Field(pattern=RUN_PATTERN)]
 Count = Annotated[int, Field(ge=0, le=_MOST_IMAGES)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 LossName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+# Bounded as parameters are, so that no weighted sum over sites overflows.
+Loss = Annotated[float, Field(ge=-1e30, le=1e30)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Message = TypeVar("Message", bound="_Message")
 
 
@@ -213,8 +216,8 @@ class UpdateHeader(_Message):
     lq_images: Count
     hq_images: Count
     steps: Annotated[int, Field(ge=1)]
-    losses: Annotated[dict[LossName, float], Field(max_length=32)]
-    seconds: Annotated[float, Field(ge=0)]
+    losses: Annotated[dict[LossName, Loss], Field(max_length=32)]
+    seconds: Seconds
     card_digest: Sha256
 
 
@@ -232,7 +235,7 @@ class ScoresHeader(_Message):
     site: Annotated[str, Field(min_length=1, max_length=100)]
     scores: dict[str, Any]
     guidance_images: Count = 0
-    seconds: Annotated[float, Field(ge=0)]
+    seconds: Seconds
 
 
 class CuesHeader(_Message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def test_who_is_away_is_waited_for(federation: Any, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(federation.grid, "get_node_ids", comes_back)
     rounds._judge_best()
-    assert "Not judged" not in (federation.directory.root / "table.txt").read_text()
+    table = json.loads((federation.directory.root / "table.json").read_text())
+    assert (list(table["sites"]), table["failed"]) == (["site-0", "site-1"], {})
 
 
 def test_who_stays_away_is_named(federation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
