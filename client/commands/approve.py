@@ -33,12 +33,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Show bundles and approve them, or withdraw an approval.
 
     Raises:
-        ConfigurationError: If there is nothing to approve, or another one than expected, or nobody to ask.
+        ConfigurationError: If there is nothing to approve, or another one than expected, or nobody to ask, or
+            if the daemon is another user's, who could not read the approval.
     """
     from client.approvals import Approvals
     from hqgnet.data.site_config import load_site_config
 
-    approvals = Approvals(load_site_config(arguments.site).work)
+    work = load_site_config(arguments.site).work
+    _check_user(work)
+    approvals = Approvals(work)
     if arguments.revoke:
         _revoke(approvals, arguments.revoke)
         return
@@ -49,6 +52,21 @@ def run(arguments: argparse.Namespace) -> None:
         )
     for data in candidates.values():
         _decide(approvals, data, arguments)
+
+
+def _check_user(work: Path) -> None:
+    """Refuse to write for another user's daemon: root, say, would leave files that are root's alone."""
+    import os
+
+    from client.audit import AUDIT_FILE
+
+    try:
+        owner = (work / AUDIT_FILE).stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        what = f"is user {owner}'s, who could not read what user {os.geteuid()} approves"
+        raise _problem(str(work / AUDIT_FILE), what, "Run this as the daemon's user")
 
 
 def _candidates(arguments: argparse.Namespace, approvals: Approvals) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from client import cli
 from client.approvals import Approvals
+from client.audit import AUDIT_FILE
 from client.bundle import read_bundle, sha256_of
 from client.bundle_changes import changes, difference, differs_from_installed, installed_files, visible
 from tests.unit.client.recorded_site import Pack, SiteWith
@@ -117,6 +119,19 @@ def test_of_several_one_must_be_named(
 def test_where_nothing_waits_it_says_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert approve(file, "--yes") == 10
     assert "none waits for approval" in capsys.readouterr().err
+
+
+def test_another_users_daemon_is_not_approved_for(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = file.parent / "work"
+    work.mkdir(exist_ok=True)
+    (work / AUDIT_FILE).touch()
+    owner = (work / AUDIT_FILE).stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert approve(file, "--yes") == 10
+    assert "Run this as the daemon's user" in capsys.readouterr().err
+    assert not (work / "approvals.json").exists()
 
 
 def test_revoking(file: Path, approvals: Approvals, pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
