@@ -54,12 +54,12 @@ class Progress:
 
 
 class Follower:
-    """Reads events as they are appended to a file that may not exist yet.
+    """Reads events, or other rows, as they are appended to a file that may not exist yet.
 
-    A line that is no event is passed over: on a full disk one may be cut off, and the next follow on it.
+    A line that is none is passed over: on a full disk one may be cut off, and the next follow on it.
 
     Args:
-        path: ``progress.jsonl`` of a run.
+        path: ``progress.jsonl`` of a run, say.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class Follower:
                         break
                     self._position += len(line)
                     event = row_of(line)
-                    if event is not None and "event" in event:
+                    if event is not None:
                         yield event
         except FileNotFoundError:
             return

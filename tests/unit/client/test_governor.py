@@ -236,7 +236,7 @@ def test_what_cannot_be_audited_or_charged_does_not_leave(
     (work / "privacy.lock").rmdir()
     (work / "privacy.json").write_text("{")
     assert bare(governor.answer(requests["train"], site)) == Answered(code=SiteError.INTERNAL)
-    (work / "privacy.json").unlink()
+    (work / "privacy.json").write_text('{"version": 1, "releases": {}}')
 
     # The disk fills up while the site trains: the update is charged for, and stays.
     def fill(asked: Asked) -> Answered:

@@ -70,7 +70,8 @@ def test_too_few_sites_are_refused(experiment: Path, tiny_site_files: list[Path]
         check_files(experiment, tiny_site_files[:1])
 
 
-OWN = "torch.nn:Identity"
+OWN = "torch.nn:Conv2d"
+TO_LOGITS = "{in_channels: 3, out_channels: 1, kernel_size: 1}"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ OWN = "torch.nn:Identity"
     [
         ("groups: [generator]", "", "keeps autoencoder_decoder at the site"),
         ("strategies: [median]", "", "does not list fedavg"),
-        ("networks: []", f"downstream: {{network: {OWN}}}", f"does not list {OWN}"),
+        ("networks: []", f"downstream: {{network: {OWN}, arguments: {TO_LOGITS}}}", f"does not list {OWN}"),
         ("groups: [generator]", "federation: {minimum_sites: 1}", None),
     ],
 )
