@@ -66,7 +66,7 @@ def measure(experiment: Experiment, sites: Sequence[SiteData]) -> Result:
         sites: At least one; each is to have all that the experiment asks for, or trains in part.
     """
     trainers = [LocalTrainer(experiment, [site], torch.device("cpu")) for site in sites]
-    held = trainers[0].state()
+    held: Mapping[str, Tensor] = trainers[0].state()
     found: Result = {}
     for phase in (phase for phase in PHASES if experiment.phase(phase).rounds):
         found[phase], held = _of_phase(experiment, trainers, phase, held)
@@ -156,12 +156,14 @@ def _mean(updates: Sequence[Arrays]) -> Arrays:
     for update in updates:
         for name, array in update.items():
             sums.setdefault(name, []).append(array)
-    return {
-        name: np.mean(arrays, axis=0, dtype=np.float64).astype(np.float32)
-        if arrays[0].dtype == np.float32
-        else arrays[0]
-        for name, arrays in sums.items()
-    }
+    return {name: _mean_of(arrays) for name, arrays in sums.items()}
+
+
+def _mean_of(arrays: Sequence[Array]) -> Array:
+    if arrays[0].dtype != np.float32:
+        return arrays[0]
+    mean: Array = np.asarray(np.mean(arrays, axis=0, dtype=np.float64), dtype=np.float32)
+    return mean
 
 
 def _apart(one: Arrays, other: Arrays, begun: Arrays, names: set[str]) -> float:
